@@ -1,0 +1,67 @@
+/* worker: the loop of every worker, once. assign → read the tail → decide → append → fold → reply.
+ *
+ * A worker is a folder with decide.c, fold.c, view.{h,c}, tables.sql and a main.c that fills struct worker_definition and
+ * calls worker_main. Everything here runs on one thread, one batch at a time; callbacks need no locks.
+ *
+ * For each stream it decides, a worker gives
+ *   - a state: what decide needs to know, kept in memory while partitions are owned;
+ *   - load: brings into the state what a batch of commands needs and the state lacks, one query a table;
+ *   - decide: pure; a command and the state give a fact or a rejection;
+ *   - evolve: pure; brings a fact into the state;
+ *   - fold: queues the statements that bring a batch of facts into the projection;
+ *   - cache: writes absolute values to Redis (may be NULL).
+ * evolve and fold are two readings of one fact and must agree. */
+#pragma once
+
+#include "consumers/rejection.h"
+#include "ops/runtime/config.h"
+#include "ops/runtime/pg.h"
+#include "ops/runtime/redis.h"
+#include "schemas/stream.h"
+
+/* A fact at its place in the log, sealed fields opened. */
+struct placed_fact {
+    const struct any_record *fact; /* the stream's fact union */
+    int32_t partition;
+    int64_t offset;
+};
+
+struct stream_worker {
+    const struct stream *stream;
+
+    void *(*state_create)(void);
+    void (*state_destroy)(void *state);
+    /* Forgets everything (partitions moved, or a batch was dropped). Called between batches only. */
+    void (*state_clear)(void *state);
+    /* About how many entries the state holds; above worker.state_entries the loop clears it between batches. */
+    size_t (*state_size)(const void *state);
+
+    /* Loads what these commands (or facts, for the property test and recovery: facts == true) need and the state does not
+     * have yet. Plain pg_query or one pg_batch; RETRY when PostgreSQL is away. */
+    err (*load)(void *state, struct pg *pg, struct arena *arena, const struct any_record *const *records, size_t count, bool facts) MUST_CHECK;
+    /* 0 (ACCEPTED) and *ret_fact filled but for its meta, which the loop supplies, or a rejection. Pure. The fact may point
+     * into the command. */
+    int (*decide)(const void *state, const struct any_record *command, struct any_record *ret_fact);
+    void (*evolve)(void *state, const struct any_record *fact);
+    /* Facts in log order, possibly of several partitions. Adds to the batch that the loop has begun on pg. */
+    err (*fold)(struct pg *pg, struct arena *arena, const struct placed_fact *facts, size_t count) MUST_CHECK;
+    err (*cache)(struct redis *redis, struct arena *arena, const struct placed_fact *facts, size_t count) MUST_CHECK;
+};
+
+struct migration {
+    int number;      /* from 1, in order */
+    const char *sql; /* from tables.sql, split at lines "-- migration N" by the build */
+};
+
+struct worker_definition {
+    const char *name;   /* "messages": PostgreSQL schema, consumer group, parked topic */
+    const char *summary; /* one line for --help */
+    const struct stream_worker *const *streams; /* NULL-terminated */
+    const struct migration *migrations;         /* ended by number 0 */
+    const struct setting *settings;             /* the worker's own, ended by name NULL; may be NULL */
+};
+
+extern const struct setting worker_settings[];
+
+/* Runs until SIGTERM; returns the exit status. */
+int worker_main(const struct worker_definition *definition, int argc, char **argv);

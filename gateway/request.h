@@ -1,0 +1,81 @@
+/* request: one HTTP request from its first header to its answer.
+ *
+ * Ownership: a request belongs to the libmicrohttpd thread that parses it; a handler either answers at once (fills
+ * response, returns REQUEST_DONE) or hands the request on (pool_run, dispatch_command; returns REQUEST_SUSPENDED) and then
+ * must not touch it. Exactly one party owns a request at any time; the last one fills the response and calls
+ * request_resume. Requests are recycled with their arena and buffers: the steady state allocates nothing. */
+#pragma once
+
+#include <jansson.h>
+
+#include "ops/runtime/json.h"
+#include "ops/runtime/mem.h"
+#include "ops/runtime/uuid.h"
+
+struct gateway; /* gateway.h: configuration, pools, dispatch, vault, metrics */
+struct route;   /* route.h */
+struct MHD_Connection;
+
+enum request_step { REQUEST_DONE, REQUEST_SUSPENDED };
+
+#define REQUEST_MAX_PARAMS  4
+#define REQUEST_MAX_HEADERS 8
+
+struct claims {
+    struct uuid user_id, session_id;
+    uint32_t roles; /* bits of enum role */
+    int64_t expires_at; /* Unix ms */
+};
+
+struct response {
+    int status;
+    struct buf body;          /* JSON unless content_type says otherwise */
+    const char *content_type; /* NULL: application/json, or application/problem+json when status >= 400 */
+    struct {
+        const char *name; /* constant */
+        char value[160];
+    } headers[REQUEST_MAX_HEADERS];
+    size_t header_count;
+};
+
+struct request {
+    struct gateway *gateway;
+    struct MHD_Connection *connection;
+    const struct route *route;
+    struct arena arena;               /* lives until the answer is sent */
+    struct str params[REQUEST_MAX_PARAMS]; /* {name} parts of the path, in order */
+    struct uuid ids[REQUEST_MAX_PARAMS];   /* the same as UUIDs, where the route says they are (checked) */
+    struct buf body_bytes;
+    json_t *body;                     /* checked against route->body; NULL when the route has none */
+    struct claims claims;             /* when route->auth is not AUTH_NONE */
+    char request_id[64];              /* X-Request-Id of the client (checked: token characters), or a new UUID */
+    char trace[56];                   /* W3C traceparent: the client's trace with our span, or a new one */
+    uint8_t hash[16];                 /* BLAKE2b-128 of method, path and body: meta.request_hash */
+    struct uuid command_id;           /* from Idempotency-Key (UUIDv5 of actor and key) or new (UUIDv7) */
+    bool has_idempotency_key, respond_async; /* Prefer: respond-async */
+    int64_t received_at;              /* Unix ms; meta.at */
+    int64_t deadline_us;              /* clock_mono_us */
+    struct response response;
+    void *state;                      /* the handler's own, in the arena */
+};
+
+/* Query parameters. false: absent. Out of range or no number: fills a 400 problem that names the parameter and what is
+ * allowed, and sets *ret_bad. */
+bool request_query_int(struct request *r, const char *name, int64_t min, int64_t max, int64_t *ret, bool *ret_bad);
+bool request_query(struct request *r, const char *name, struct str *ret);
+
+/* Body fields, after the check against the route's body table: present fields have the right type and size. */
+struct str body_str(const struct request *r, const char *name); /* {NULL, 0} when absent */
+
+void response_header(struct request *r, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Empties the body and gives a writer on it. */
+struct json response_json(struct request *r, int status);
+
+/* RFC 9457: {type, title, status, code, detail, retryable, requestId, errors: [{field, detail}]}. `field` may be NULL. */
+void problem(struct request *r, int status, const char *code, const char *field, const char *detail, ...)
+    __attribute__((format(printf, 5, 6)));
+/* 503 with Retry-After for RETRY, 400 for REJECT, 500 for FATAL, with err_message() in the log, not in the answer. */
+void problem_err(struct request *r, int kind);
+
+/* Any thread: the response is filled; gives the request back to its libmicrohttpd thread, which sends it. */
+void request_resume(struct request *r);

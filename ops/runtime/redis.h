@@ -1,0 +1,34 @@
+/* redis: a Redis connection with pipelining. One connection belongs to one thread. RETRY when the server is away; the
+ * next call tries to reconnect, at most once in 200 ms so that a dead Redis costs nothing. Redis is never the truth. */
+#pragma once
+
+#include <hiredis/hiredis.h>
+
+#include "ops/runtime/err.h"
+#include "ops/runtime/mem.h"
+
+struct redis;
+
+/* url: redis://[:password@]host:port[/db]. Connects lazily. `timeout_ms` bounds connect and each reply. */
+struct redis *redis_create(const char *url, int timeout_ms);
+void redis_destroy(struct redis *r);
+bool redis_is_up(const struct redis *r);
+
+/* Queues a command; arguments are binary-safe and copied into the output buffer. Nothing is sent before redis_flush. */
+MUST_CHECK err redis_add(struct redis *r, size_t argc, const struct str *argv);
+
+/* Sends what is queued and reads one reply for each queued command, in order. With `each` NULL the replies are dropped
+ * (an error reply is still REJECT). A reply is valid only during the call of `each`. */
+typedef void redis_each(void *context, size_t index, const redisReply *reply);
+MUST_CHECK err redis_flush(struct redis *r, redis_each *each, void *context);
+
+/* Lua: EVALSHA with the script loaded at need. Queued like redis_add. */
+struct redis_script {
+    const char *body;
+};
+MUST_CHECK err redis_add_script(struct redis *r, const struct redis_script *script, size_t keys, size_t argc, const struct str *argv);
+
+/* Pub/sub on a connection of its own: subscribes again after a reconnect. Waits up to timeout_ms for one message; OK with
+ * ret->ptr NULL: none came. The message is valid until the next call. RETRY: not connected now. */
+MUST_CHECK err redis_subscribe(struct redis *r, struct str channel);
+MUST_CHECK err redis_next_message(struct redis *r, int timeout_ms, struct str *ret);
