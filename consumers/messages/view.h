@@ -1,5 +1,5 @@
-/* messages/view: the queries over the messages worker's projection, and how its resources look as JSON. All strings live in
- * the arena. RETRY: PostgreSQL is away. */
+/* messages/view: the queries over the messages worker's projection, and how its resources look as JSON. All strings
+ * live in the arena. RETRY: PostgreSQL is away. */
 #pragma once
 
 #include "ops/runtime/json.h"
@@ -11,7 +11,8 @@ struct room_view {
     struct str name; /* empty when erased */
     enum room_kind kind;
     int64_t member_count, last_seq, created_at;
-    bool is_member; /* the person who asks */
+    int64_t position; /* offset of the newest fact in this row: the version the cache compares */
+    bool is_member;   /* the person who asks */
 };
 
 struct member_view {
@@ -28,22 +29,36 @@ struct message_view {
 };
 
 /* What `viewer` may see: a private room of others is not found. */
-MUST_CHECK err room_find(struct pg *pg, struct arena *arena, struct uuid room, struct uuid viewer, struct room_view *ret, bool *ret_found);
+MUST_CHECK err room_find(struct pg *pg, struct arena *arena, struct uuid room, struct uuid viewer,
+                         struct room_view *ret, bool *ret_found);
 
 enum room_scope { ROOM_SCOPE_VISIBLE, ROOM_SCOPE_MINE, ROOM_SCOPE_PUBLIC };
 /* Newest first by id (UUIDv7), ids smaller than `before` (nil: from the newest). At most `limit` rows. */
-MUST_CHECK err room_list(struct pg *pg, struct arena *arena, struct uuid viewer, enum room_scope scope, struct uuid before, int limit,
-                         struct room_view **ret, size_t *ret_count);
+MUST_CHECK err room_list(struct pg *pg, struct arena *arena, struct uuid viewer, enum room_scope scope,
+                         struct uuid before, int limit, struct room_view **ret, size_t *ret_count);
 
 /* Members in order of user id, ids greater than `after`. The caller has checked that the viewer may look. */
-MUST_CHECK err member_list(struct pg *pg, struct arena *arena, struct uuid room, struct uuid after, int limit, struct member_view **ret,
-                           size_t *ret_count);
+MUST_CHECK err member_list(struct pg *pg, struct arena *arena, struct uuid room, struct uuid after, int limit,
+                           struct member_view **ret, size_t *ret_count);
 
-/* A page of messages by number, ascending. before > 0: the newest `limit` with seq < before; after >= 0: the oldest `limit`
- * with seq > after; before 0 and after -1: the newest `limit`. Also tells, in the same round trip, the room as the viewer
- * may see it. */
-MUST_CHECK err message_page(struct pg *pg, struct arena *arena, struct uuid room, struct uuid viewer, int64_t before, int64_t after,
-                            int limit, struct room_view *ret_room, bool *ret_found, struct message_view **ret, size_t *ret_count);
+/* A page of messages by number, ascending. before > 0: the newest `limit` with seq < before; after >= 0: the oldest
+ * `limit` with seq > after; before 0 and after -1: the newest `limit`. Also tells, in the same round trip, the room as
+ * the viewer may see it. */
+MUST_CHECK err message_page(struct pg *pg, struct arena *arena, struct uuid room, struct uuid viewer, int64_t before,
+                            int64_t after, int limit, struct room_view *ret_room, bool *ret_found,
+                            struct message_view **ret, size_t *ret_count);
+
+/* Many pages in one round trip, for requests that are answered together. */
+struct message_page {
+    struct uuid room, viewer;   /* in */
+    int64_t before, after;      /* in, as for message_page */
+    int limit;                  /* in */
+    bool found;                 /* out: the viewer may see the room */
+    struct room_view view;      /* out when found */
+    struct message_view *items; /* out when found: count of them, ascending */
+    size_t count;
+};
+MUST_CHECK err message_pages(struct pg *pg, struct arena *arena, struct message_page *pages, size_t count);
 
 /* {id, name, kind, memberCount, lastSeq, createdAt} */
 void room_json(struct json *j, const struct room_view *room);
