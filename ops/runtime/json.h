@@ -23,7 +23,7 @@ void json_str(struct json *j, struct str s);
 void json_int(struct json *j, int64_t i);
 void json_number(struct json *j, double d); /* three decimals at most */
 void json_bool(struct json *j, bool b);
-void json_null(struct json *j);
+void json_none(struct json *j); /* null; jansson has a json_null, and both are in one program */
 void json_uuid(struct json *j, struct uuid id);
 void json_time(struct json *j, int64_t unix_ms); /* RFC 3339, UTC, milliseconds */
 void json_raw(struct json *j, struct str text);  /* already JSON */

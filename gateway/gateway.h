@@ -1,0 +1,45 @@
+/* gateway: what every request may use. Filled by gateway_create, then read-only; each part has its own locks. */
+#pragma once
+
+#include "gateway/dispatch.h"
+#include "gateway/pool.h"
+#include "ops/runtime/config.h"
+#include "ops/runtime/metrics.h"
+#include "producers/producer.h"
+#include "schemas/vault.h"
+
+struct accepted;
+struct cursors;
+struct page_cache;
+struct password;
+struct tokens;
+
+struct gateway {
+    struct uuid id; /* of this process: source of its commands' replies */
+    const struct config *config;
+    struct metrics *metrics;
+    struct vault *vault;
+    struct producer *producer;
+    struct dispatch *dispatch;
+    struct pool *reads, *hashing;
+    struct tokens *tokens;
+    struct cursors *cursors;
+    struct password *password;
+    struct page_cache *pages;
+    struct accepted *accepted;
+    uint8_t hash_key[32]; /* keys request hashes, which stand in the readable log */
+    int rooms_partitions; /* of rooms.commands */
+};
+
+extern const struct setting gateway_settings[];
+
+/* Everything but the HTTP server: vault, pools, producer, dispatch. `metrics` and `config` stay the caller's and must
+ * outlive the gateway. FATAL with a line for the operator when a setting does not fit. Connects nothing: a server that
+ * is away now may come later, /health/ready tells. */
+MUST_CHECK err gateway_create(const struct config *config, struct metrics *metrics, struct gateway **ret);
+
+/* Answers what still waits (202) and stops the threads. Call after the HTTP server has stopped accepting and before its
+ * daemon is stopped, so that every suspended request is resumed. gateway_destroy then frees, when no request is left.
+ */
+void gateway_drain(struct gateway *g);
+void gateway_destroy(struct gateway *g);
