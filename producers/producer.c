@@ -1,0 +1,582 @@
+/* Who runs what:
+ *   - callers append under the read side of `lock`, which keeps the librdkafka handle alive;
+ *   - one polling thread (our own, or the caller of producer_poll and producer_flush) runs librdkafka's callbacks, and
+ * is the only one that replaces the handle, never from inside a callback;
+ *   - one watching thread asks the broker for metadata while nothing else tells whether it is there, so that the
+ * producer turns appends away at once while the broker is away and takes them again soon after it is back.
+ *
+ * Every accepted append is counted in `in_flight` until its callback has returned, and librdkafka reports every record
+ * it took exactly once (purged ones too), so there is no table of our own: the record carries the caller's opaque. */
+#include "producers/producer.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "ops/runtime/clock.h"
+#include "ops/runtime/kafka.h"
+#include "ops/runtime/log.h"
+
+/* How often the watcher asks: while the broker is away, and while nothing was delivered lately. */
+#define PROBE_AWAY_MS    100
+#define PROBE_QUIET_MS   2000
+#define PROBE_TIMEOUT_MS 500
+#define UP_FOR_US        5000000
+
+#define POLL_MS       100
+#define PURGE_WAIT_US 10000000
+
+/* Topic handles are kept: naming a topic in each append would take librdkafka's global lock for writing. */
+struct topic_handle {
+    struct topic_handle *next;
+    rd_kafka_topic_t *topic;
+    char name[];
+};
+
+struct producer {
+    const struct config *config;
+    char *client_id, *source;
+    bool own_thread;
+    producer_delivered *delivered;
+    void *context;
+    size_t max_in_flight;
+    int message_timeout_ms;
+
+    pthread_rwlock_t lock; /* `rk` and `handles` */
+    rd_kafka_t *rk;        /* NULL while it is being replaced */
+    struct topic_handle *handles;
+
+    atomic_size_t in_flight;
+    atomic_bool broken; /* the handle is to be replaced */
+    atomic_bool away;   /* an append failed, or all connections are down, and nothing was answered since */
+    atomic_bool stopping;
+    _Atomic int64_t progress_us; /* the last delivery, or the first append after nothing was in flight */
+    _Atomic int64_t answered_us; /* the broker's last answer; 0: none yet */
+
+    pthread_mutex_t mutex; /* for the conditions only */
+    pthread_cond_t wake;   /* the watcher: away has changed, or stopping */
+    pthread_cond_t empty;  /* nothing is in flight */
+    pthread_t poller, watcher;
+};
+
+const struct setting producer_settings[] = {
+    { .name = "producer.max_in_flight",
+      .type = SETTING_INT,
+      .def = "10000",
+      .min = 1,
+      .max = 1000000,
+      .unit = "records",
+      .doc = "Most records that wait for their delivery; more are turned away until some are delivered." },
+    { .name = "producer.message_timeout_ms",
+      .type = SETTING_INT,
+      .def = "4000",
+      .min = 500,
+      .max = 60000,
+      .unit = "ms",
+      .doc = "How long a record may wait for its delivery before its outcome is called unknown. Below "
+             "gateway.deadline_ms." },
+    { .name = NULL },
+};
+
+/* --- the broker: there or away --- */
+
+static void broker_away(struct producer *p, const char *reason)
+{
+    if (atomic_exchange(&p->away, true))
+        return;
+    LOG(WARN, "broker away, appends are turned away", F_STR("client", p->client_id), F_STR("reason", reason));
+    pthread_mutex_lock(&p->mutex);
+    pthread_cond_signal(&p->wake);
+    pthread_mutex_unlock(&p->mutex);
+}
+
+static void broker_answered(struct producer *p)
+{
+    atomic_store(&p->answered_us, clock_mono_us());
+    if (atomic_load_explicit(&p->away, memory_order_relaxed) && atomic_exchange(&p->away, false))
+        LOG(INFO, "broker back", F_STR("client", p->client_id));
+}
+
+static struct timespec in_ms(int ms)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += ms / 1000;
+    t.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000;
+    }
+    return t;
+}
+
+static void probe(struct producer *p)
+{
+    pthread_rwlock_rdlock(&p->lock);
+    if (p->rk) {
+        const struct rd_kafka_metadata *metadata = NULL;
+        if (rd_kafka_metadata(p->rk, 0, NULL, &metadata, PROBE_TIMEOUT_MS) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            rd_kafka_metadata_destroy(metadata);
+            broker_answered(p);
+        }
+    }
+    pthread_rwlock_unlock(&p->lock);
+}
+
+static void *watch(void *argument)
+{
+    struct producer *p = argument;
+    pthread_mutex_lock(&p->mutex);
+    while (!atomic_load(&p->stopping)) {
+        bool away = atomic_load(&p->away);
+        int64_t quiet_us = clock_mono_us() - atomic_load(&p->answered_us);
+        if (away || quiet_us >= PROBE_QUIET_MS * 1000LL) {
+            pthread_mutex_unlock(&p->mutex);
+            probe(p);
+            pthread_mutex_lock(&p->mutex);
+        }
+        if (atomic_load(&p->stopping))
+            break;
+        struct timespec until = in_ms(atomic_load(&p->away) ? PROBE_AWAY_MS : PROBE_QUIET_MS / 2);
+        pthread_cond_timedwait(&p->wake, &p->mutex, &until);
+    }
+    pthread_mutex_unlock(&p->mutex);
+    return NULL;
+}
+
+bool producer_is_up(const struct producer *p)
+{
+    int64_t answered = atomic_load(&p->answered_us);
+    return answered && !atomic_load(&p->away) && clock_mono_us() - answered < UP_FOR_US;
+}
+
+/* --- librdkafka's callbacks, on the polling thread --- */
+
+static void in_flight_less(struct producer *p)
+{
+    if (atomic_fetch_sub(&p->in_flight, 1) == 1 && p->own_thread) {
+        pthread_mutex_lock(&p->mutex);
+        pthread_cond_broadcast(&p->empty);
+        pthread_mutex_unlock(&p->mutex);
+    }
+}
+
+static bool is_purged(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR__PURGE_QUEUE || code == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT;
+}
+
+static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
+{
+    (void)rk;
+    struct producer *p = opaque;
+    enum delivery delivery = UNKNOWN;
+    int64_t offset = -1;
+    rd_kafka_msg_status_t status = rd_kafka_message_status(message);
+
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR || status == RD_KAFKA_MSG_STATUS_PERSISTED) {
+        delivery = DELIVERED;
+        offset = message->offset >= 0 ? message->offset : -1;
+        atomic_store_explicit(&p->progress_us, clock_mono_us(), memory_order_relaxed);
+        broker_answered(p);
+    } else {
+        if (status == RD_KAFKA_MSG_STATUS_NOT_PERSISTED)
+            delivery = NOT_APPENDED;
+        if (!p->own_thread)
+            atomic_store(&p->broken, true);
+        err kind = kafka_err(message->err);
+        if (kind == RETRY && !is_purged(message->err))
+            broker_away(p, rd_kafka_err2name(message->err));
+        (void)err_set(kind, "append to %s [%d] %s: %s", rd_kafka_topic_name(message->rkt), (int)message->partition,
+                      delivery == UNKNOWN ? "has an unknown outcome" : "failed", rd_kafka_err2str(message->err));
+    }
+    p->delivered(p->context, message->_private, delivery, message->partition, offset);
+    in_flight_less(p);
+}
+
+static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
+{
+    (void)rk;
+    struct producer *p = opaque;
+    if (code == RD_KAFKA_RESP_ERR__FATAL)
+        atomic_store(&p->broken, true);
+    else if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+        broker_away(p, reason);
+}
+
+/* --- the handle --- */
+
+/* Wrong names and values were refused by kafka_conf already, so what is refused here cannot be. */
+static void set_given(void *conf, const char *property, const char *value)
+{
+    rd_kafka_conf_set(conf, property, value, NULL, 0);
+}
+
+static err handle_create(struct producer *p, rd_kafka_t **ret)
+{
+    char queue[24], timeout[24];
+    snprintf(queue, sizeof queue, "%zu",
+             p->max_in_flight + 1024); /* our own count decides; librdkafka counts a little longer */
+    snprintf(timeout, sizeof timeout, "%d", p->message_timeout_ms);
+    const struct property {
+        const char *name, *value;
+    } defaults[] = {
+        { "linger.ms", "0" },
+        { "max.in.flight.requests.per.connection", "1" },
+        { "queue.buffering.max.kbytes", "65536" },
+        { "retry.backoff.ms", "50" },
+        { "reconnect.backoff.max.ms", "250" },
+        /* How long a topic may be missing from metadata before its records fail: it was just made, or it is not there. */
+        { "topic.metadata.propagation.max.ms", "2000" },
+    }, fixed[] = {
+        { "enable.idempotence", "true" },
+        { "acks", "all" },
+        { "partitioner", "murmur2_random" },
+        { "queue.buffering.max.messages", queue },
+        { "request.timeout.ms", timeout },
+        /* Records of a batch share their fate: none times out alone, and one that fails stops those behind it (producer.h). */
+        { "message.timeout.ms", p->own_thread ? timeout : "0" },
+        { "enable.gapless.guarantee", p->own_thread ? "false" : "true" },
+    };
+
+    rd_kafka_conf_t *conf;
+    TRY(kafka_conf(p->config, p->client_id, &conf));
+    err e = OK;
+    for (size_t i = 0; i < sizeof defaults / sizeof *defaults && e == OK; i++)
+        e = kafka_conf_set(conf, defaults[i].name, defaults[i].value);
+    config_each_kafka(p->config, set_given, conf);
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed && e == OK; i++)
+        e = kafka_conf_set(conf, fixed[i].name, fixed[i].value);
+    if (e != OK) {
+        rd_kafka_conf_destroy(conf);
+        return e;
+    }
+    rd_kafka_conf_set_opaque(conf, p);
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    rd_kafka_conf_set_error_cb(conf, on_error);
+
+    char reason[256];
+    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
+    if (!rk) {
+        rd_kafka_conf_destroy(conf);
+        return err_set(FATAL, "no Kafka producer: %s; check the kafka.<property> settings", reason);
+    }
+    *ret = rk;
+    return OK;
+}
+
+/* Reports everything still in flight on a handle that no append can reach any more, and destroys it. */
+static void handle_give_up(rd_kafka_t *rk, struct topic_handle *handles)
+{
+    rd_kafka_purge(rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    int64_t until = clock_mono_us() + PURGE_WAIT_US;
+    while (rd_kafka_outq_len(rk) > 0 && clock_mono_us() < until)
+        rd_kafka_poll(rk, POLL_MS);
+    while (handles) {
+        struct topic_handle *next = handles->next;
+        rd_kafka_topic_destroy(handles->topic);
+        free(handles);
+        handles = next;
+    }
+    rd_kafka_destroy(rk);
+}
+
+/* On the polling thread, outside callbacks. Appends are turned away until the new handle is in place. */
+static void renew(struct producer *p)
+{
+    pthread_rwlock_wrlock(&p->lock);
+    rd_kafka_t *old = p->rk;
+    struct topic_handle *handles = p->handles;
+    p->rk = NULL;
+    p->handles = NULL;
+    pthread_rwlock_unlock(&p->lock);
+
+    if (old) {
+        char reason[256] = "a batch was given up";
+        (void)rd_kafka_fatal_error(old, reason, sizeof reason);
+        LOG(WARN, "producer renewed", F_STR("client", p->client_id), F_STR("reason", reason),
+            F_INT("in_flight", producer_in_flight(p)));
+        handle_give_up(old, handles);
+    }
+
+    rd_kafka_t *rk;
+    if (handle_create(p, &rk) != OK) { /* tried again at the next poll: `broken` stays */
+        LOG(ERROR, "producer not renewed", F_ERR);
+        return;
+    }
+    pthread_rwlock_wrlock(&p->lock);
+    p->rk = rk;
+    pthread_rwlock_unlock(&p->lock);
+    atomic_store(&p->broken, false);
+}
+
+static bool is_batch_overdue(const struct producer *p)
+{
+    return !p->own_thread && producer_in_flight(p) > 0 &&
+           clock_mono_us() - atomic_load(&p->progress_us) > p->message_timeout_ms * 1000LL;
+}
+
+/* `rk` is read without the lock: only this thread replaces it. */
+static void poll_once(struct producer *p, int timeout_ms)
+{
+    if (p->rk) {
+        rd_kafka_poll(p->rk, timeout_ms);
+    } else {
+        struct timespec pause = { timeout_ms / 1000, (long)(timeout_ms % 1000) * 1000000 };
+        nanosleep(&pause, NULL);
+    }
+    if (is_batch_overdue(p)) {
+        broker_away(p, "a batch was not answered in time");
+        atomic_store(&p->broken, true);
+    }
+    if (atomic_load(&p->broken))
+        renew(p);
+}
+
+static void *poll_thread(void *argument)
+{
+    struct producer *p = argument;
+    while (!atomic_load(&p->stopping))
+        poll_once(p, POLL_MS);
+    return NULL;
+}
+
+/* --- append --- */
+
+static rd_kafka_topic_t *topic_find(const struct producer *p, const char *name)
+{
+    for (const struct topic_handle *h = p->handles; h; h = h->next)
+        if (strcmp(h->name, name) == 0)
+            return h->topic;
+    return NULL;
+}
+
+/* Called with the read lock, returns with it. NULL: the handle is gone. */
+static rd_kafka_topic_t *topic_get(struct producer *p, const char *name)
+{
+    rd_kafka_topic_t *topic = p->rk ? topic_find(p, name) : NULL;
+    if (topic || !p->rk)
+        return topic;
+
+    pthread_rwlock_unlock(&p->lock);
+    pthread_rwlock_wrlock(&p->lock);
+    if (p->rk && !topic_find(p, name)) {
+        size_t size = strlen(name) + 1;
+        struct topic_handle *h = mem_alloc(sizeof *h + size);
+        memcpy(h->name, name, size);
+        h->topic = rd_kafka_topic_new(p->rk, name, NULL);
+        h->next = p->handles;
+        p->handles = h;
+    }
+    pthread_rwlock_unlock(&p->lock);
+    pthread_rwlock_rdlock(&p->lock);
+    return p->rk ? topic_find(p, name) : NULL;
+}
+
+struct record {
+    rd_kafka_vu_t parts[18];
+    size_t count;
+};
+
+static void record_mem(struct record *r, rd_kafka_vtype_t type, const void *bytes, size_t len)
+{
+    r->parts[r->count++] = (rd_kafka_vu_t){ .vtype = type, .u.mem = { .ptr = (void *)(uintptr_t)bytes, .size = len } };
+}
+
+static void record_header(struct record *r, const char *name, const char *value, size_t len)
+{
+    r->parts[r->count++] = (rd_kafka_vu_t){ .vtype = RD_KAFKA_VTYPE_HEADER,
+                                            .u.header = { .name = name, .val = value, .size = (ssize_t)len } };
+}
+
+/* CloudEvents 1.0, Kafka protocol binding, section 3.2 (binary content mode); W3C Trace Context. */
+static rd_kafka_error_t *record_produce(struct producer *p, rd_kafka_topic_t *topic, const struct append *a)
+{
+    char key[UUID_TEXT_LEN + 1], id[UUID_TEXT_LEN + 1], time[RFC3339_LEN + 1];
+    uuid_format(a->key, key);
+    uuid_format(a->meta->id, id);
+    clock_rfc3339(a->meta->at, time);
+
+    struct record r;
+    r.count = 0;
+    r.parts[r.count++] = (rd_kafka_vu_t){ .vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = topic };
+    r.parts[r.count++] = (rd_kafka_vu_t){ .vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = a->partition };
+    r.parts[r.count++] = (rd_kafka_vu_t){ .vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY };
+    r.parts[r.count++] = (rd_kafka_vu_t){ .vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = a->opaque };
+    record_mem(&r, RD_KAFKA_VTYPE_KEY, key, UUID_TEXT_LEN);
+    record_mem(&r, RD_KAFKA_VTYPE_VALUE, a->payload.ptr, a->payload.len);
+    record_header(&r, "ce_specversion", "1.0", 3);
+    record_header(&r, "ce_id", id, UUID_TEXT_LEN);
+    record_header(&r, "ce_type", a->type, strlen(a->type));
+    record_header(&r, "ce_source", p->source, strlen(p->source));
+    record_header(&r, "ce_time", time, RFC3339_LEN);
+    record_header(&r, "content-type", "application/avro", 16);
+    if (a->meta->trace.len)
+        record_header(&r, "traceparent", a->meta->trace.ptr, a->meta->trace.len);
+    if (a->reply_to.len)
+        record_header(&r, "aether-reply-to", a->reply_to.ptr, a->reply_to.len);
+    return rd_kafka_produceva(p->rk, r.parts, r.count);
+}
+
+static err refused(struct producer *p, const struct append *a, rd_kafka_error_t *error)
+{
+    rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+    rd_kafka_error_destroy(error);
+    switch ((int)code) {
+    case RD_KAFKA_RESP_ERR__QUEUE_FULL:
+        return err_set(RETRY, "too many bytes wait for Kafka; try again when some are delivered");
+    case RD_KAFKA_RESP_ERR__FATAL:
+        atomic_store(&p->broken, true);
+        return err_set(RETRY, "the Kafka producer is being renewed; try again");
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+        return err_set(FATAL, "topic %s or its partition %d does not exist; run: aether-topics apply", a->topic,
+                       (int)a->partition);
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+        return err_set(REJECT, "a record of %zu bytes for %s is larger than message.max.bytes", a->payload.len,
+                       a->topic);
+    default:
+        return err_set(kafka_err(code), "append to %s failed: %s", a->topic, rd_kafka_err2str(code));
+    }
+}
+
+err producer_append(struct producer *p, const struct append *append)
+{
+    if (atomic_load(&p->broken)) {
+        /* Without a thread of our own nobody may come to poll; with nothing in flight no callback can run in here. */
+        if (!p->own_thread && producer_in_flight(p) == 0)
+            renew(p);
+        if (atomic_load(&p->broken))
+            return err_set(RETRY, "the Kafka producer is being renewed; try again");
+    }
+    if (atomic_load_explicit(&p->away, memory_order_relaxed))
+        return err_set(RETRY, "Kafka does not answer; try again when it is back");
+
+    size_t before = atomic_fetch_add(&p->in_flight, 1);
+    if (before >= p->max_in_flight) {
+        in_flight_less(p);
+        return err_set(RETRY, "%zu records wait for Kafka (producer.max_in_flight); try again when some are delivered",
+                       before);
+    }
+    if (before == 0)
+        atomic_store_explicit(&p->progress_us, clock_mono_us(), memory_order_relaxed);
+
+    pthread_rwlock_rdlock(&p->lock);
+    rd_kafka_topic_t *topic = topic_get(p, append->topic);
+    rd_kafka_error_t *error = topic ? record_produce(p, topic, append) : NULL;
+    pthread_rwlock_unlock(&p->lock);
+    if (topic && !error)
+        return OK;
+
+    in_flight_less(p);
+    return error ? refused(p, append, error) : err_set(RETRY, "the Kafka producer is being renewed; try again");
+}
+
+size_t producer_in_flight(const struct producer *p)
+{
+    return atomic_load(&p->in_flight);
+}
+
+void producer_poll(struct producer *p, int timeout_ms)
+{
+    if (!p->own_thread)
+        poll_once(p, timeout_ms);
+}
+
+static void wait_empty(struct producer *p, int timeout_ms)
+{
+    struct timespec until = in_ms(timeout_ms);
+    pthread_mutex_lock(&p->mutex);
+    while (producer_in_flight(p) > 0 && pthread_cond_timedwait(&p->empty, &p->mutex, &until) == 0)
+        ;
+    pthread_mutex_unlock(&p->mutex);
+}
+
+err producer_flush(struct producer *p, int timeout_ms)
+{
+    if (p->own_thread) {
+        wait_empty(p, timeout_ms);
+    } else {
+        int64_t now = clock_mono_us(), until = now + timeout_ms * 1000LL;
+        for (; producer_in_flight(p) > 0 && now < until; now = clock_mono_us()) {
+            int64_t left_ms = (until - now + 999) / 1000;
+            poll_once(p, left_ms < POLL_MS ? (int)left_ms : POLL_MS);
+        }
+    }
+    size_t left = producer_in_flight(p);
+    return left ? err_set(RETRY, "%zu records still wait for Kafka after %d ms", left, timeout_ms) : OK;
+}
+
+/* --- life --- */
+
+err producer_create(const struct config *config, const char *client_id, bool own_thread, producer_delivered *delivered,
+                    void *context, struct producer **ret)
+{
+    struct producer *p = mem_alloc(sizeof *p);
+    p->config = config;
+    p->client_id = mem_copy_string(client_id);
+    p->own_thread = own_thread;
+    p->delivered = delivered;
+    p->context = context;
+    p->max_in_flight = (size_t)config_int(config, "producer.max_in_flight");
+    p->message_timeout_ms = (int)config_int(config, "producer.message_timeout_ms");
+
+    static const char prefix[] = "/aether/";
+    p->source = mem_alloc(sizeof prefix + strlen(client_id));
+    memcpy(p->source, prefix, sizeof prefix - 1);
+    memcpy(p->source + sizeof prefix - 1, client_id, strlen(client_id));
+
+    err e = handle_create(p, &p->rk);
+    if (e != OK) {
+        free(p->source);
+        free(p->client_id);
+        free(p);
+        return e;
+    }
+    pthread_rwlock_init(&p->lock, NULL);
+    pthread_mutex_init(&p->mutex, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&p->wake, &monotonic);
+    pthread_cond_init(&p->empty, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+
+    bool watching = pthread_create(&p->watcher, NULL, watch, p) == 0;
+    if (!watching || (own_thread && pthread_create(&p->poller, NULL, poll_thread, p) != 0))
+        abort(); /* as an allocation that fails: the process cannot work, a restart may */
+    *ret = p;
+    return OK;
+}
+
+void producer_destroy(struct producer *p)
+{
+    if (!p)
+        return;
+    if (producer_flush(p, p->message_timeout_ms) != OK)
+        LOG(WARN, "producer stops with records in flight", F_STR("client", p->client_id), F_ERR);
+
+    pthread_mutex_lock(&p->mutex);
+    atomic_store(&p->stopping, true);
+    pthread_cond_signal(&p->wake);
+    pthread_mutex_unlock(&p->mutex);
+    pthread_join(p->watcher, NULL);
+    if (p->own_thread)
+        pthread_join(p->poller, NULL);
+
+    if (p->rk) {
+        rd_kafka_t *rk = p->rk;
+        p->rk = NULL;
+        handle_give_up(rk, p->handles);
+    }
+    pthread_cond_destroy(&p->wake);
+    pthread_cond_destroy(&p->empty);
+    pthread_mutex_destroy(&p->mutex);
+    pthread_rwlock_destroy(&p->lock);
+    free(p->source);
+    free(p->client_id);
+    free(p);
+}

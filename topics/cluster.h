@@ -1,0 +1,48 @@
+/* cluster: what a live Kafka cluster has of the table of topics, and how it is brought there. One thread. */
+#pragma once
+
+#include "ops/runtime/config.h"
+#include "ops/runtime/err.h"
+#include "topics/topics.h"
+
+/* A topic's configuration, name and value as Kafka writes them. */
+#define TOPIC_PROPERTIES 5
+
+struct topic_property {
+    const char *name; /* "retention.ms" */
+    char value[24];
+};
+
+/* What the table and the settings want of a topic. */
+struct topic_plan {
+    const struct topic *topic;
+    int partitions;
+    int replication_factor;
+    struct topic_property properties[TOPIC_PROPERTIES];
+};
+
+struct topic_plan topic_plan(const struct config *config, const struct topic *topic);
+
+/* One thing in which the cluster differs from the plan. */
+struct difference {
+    const char *topic;
+    const char *what; /* "partitions", "retention.ms"; "missing" when the topic is not there */
+    char is[64];
+    char wanted[64];
+    const char *advice; /* what to do about it */
+};
+
+struct cluster;
+
+/* RETRY when no broker answers within timeout_ms. The caller destroys *ret. */
+MUST_CHECK err cluster_connect(const struct config *config, int timeout_ms, struct cluster **ret);
+void cluster_destroy(struct cluster *c);
+
+/* Calls `each` for every difference, in the order of the table. RETRY when the cluster does not answer. */
+typedef void cluster_each(void *context, const struct difference *difference);
+MUST_CHECK err cluster_compare(struct cluster *c, cluster_each *each, void *context);
+
+/* Creates the topics that are missing and waits until each has its leaders. Existing ones are left as they are. *ret is
+ * how many were made; each name goes to `created` before. RETRY: no answer; FATAL: the cluster refuses. */
+MUST_CHECK err cluster_create_missing(struct cluster *c, void (*created)(void *context, const struct topic_plan *plan),
+                                      void *context);
