@@ -24,10 +24,14 @@ extern const struct setting codec_settings[]; /* schemas.registry_url ("" = none
 MUST_CHECK err codec_create(const struct config *config, struct codec **ret); /* config NULL: no registry */
 void codec_destroy(struct codec *c);
 
+/* Makes a writer's schema known to this codec under an id: what the registry's answer goes through, and how tests read what
+ * older and newer writers wrote. The compiled-in ids are taken. REJECT when it is no record schema or the id is taken. */
+MUST_CHECK err codec_add_schema(struct codec *c, int32_t id, struct str json);
+
 /* The schema id of a framed payload; REJECT when shorter than the header or another magic byte. */
 MUST_CHECK err wire_schema_id(struct str framed, int32_t *ret_id);
 
-/* True when `payload` (without the frame) is exactly one datum of `schema`: every length, count, enum index, union branch,
+/* OK when `payload` (without the frame) is exactly one datum of `schema`: every length, count, enum index, union branch,
  * UTF-8 string and nesting depth (32) lies in bounds, and nothing is left over. Allocates nothing. REJECT says what is wrong
  * and at which byte. */
 MUST_CHECK err codec_check(avro_schema_t schema, struct str payload);
