@@ -42,7 +42,7 @@ void cluster_destroy(struct cluster *c);
 typedef void cluster_each(void *context, const struct difference *difference);
 MUST_CHECK err cluster_compare(struct cluster *c, cluster_each *each, void *context);
 
-/* Creates the topics that are missing and waits until each has its leaders. Existing ones are left as they are. *ret is
- * how many were made; each name goes to `created` before. RETRY: no answer; FATAL: the cluster refuses. */
+/* Creates the topics that are missing, telling `created` of each, and waits until every topic of the table has its
+ * leaders. Existing ones are left as they are. RETRY: no answer; FATAL: the cluster refuses. */
 MUST_CHECK err cluster_create_missing(struct cluster *c, void (*created)(void *context, const struct topic_plan *plan),
                                       void *context);
