@@ -77,5 +77,11 @@ void problem(struct request *r, int status, const char *code, const char *field,
 /* 503 with Retry-After for RETRY, 400 for REJECT, 500 for FATAL, with err_message() in the log, not in the answer. */
 void problem_err(struct request *r, int kind);
 
-/* Any thread: the response is filled; gives the request back to its libmicrohttpd thread, which sends it. */
+/* Must come before the request is published to another thread (queued, registered under its command id): whoever gets it
+ * may resume it at once, also before the handler has returned. pool_run and dispatch_command call it; handlers need not.
+ * The first call comes from the libmicrohttpd thread; more calls, from whoever owns the request, do nothing. */
+void request_suspend(struct request *r);
+
+/* Any thread: the response is filled; gives the request back to its libmicrohttpd thread, which sends it. The caller
+ * must not touch the request afterwards. */
 void request_resume(struct request *r);
