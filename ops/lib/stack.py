@@ -1,0 +1,141 @@
+"""stack: what was asked for (stack.json) and the services it is made of."""
+
+import json
+import os
+import signal
+
+import kafka
+import ports
+import postgres
+import programs
+import redis_server
+from console import Failure
+from service import Service
+from state import REPOSITORY, read_json, write_atomically
+
+DEFAULTS = {
+    "ports": ports.DEFAULT,
+    "gateways": 1,
+    "workers": {worker: 1 for worker in programs.WORKERS},
+    "settings": {},     # --set NAME=VALUE
+    "environment": {},  # --env NAME=VALUE
+    "build": None,      # None: build/ in the repository
+}
+SERVERS = ("kafka", "postgres", "redis")
+
+
+class Stack:
+    def __init__(self, state):
+        self.state = state
+        self.asked = {**json.loads(json.dumps(DEFAULTS)), **(read_json(state.path("stack.json")) or {})}
+
+    def save(self):
+        write_atomically(self.state.path("stack.json"), json.dumps(self.asked, indent=1) + "\n", 0o644)
+
+    # --- where things are ---
+
+    def port(self, kind, number=1):
+        if kind in self.asked["workers"]:
+            return self.asked["ports"]["workers"] + programs.WORKERS.index(kind) * ports.PER_WORKER + number - 1
+        return self.asked["ports"][kind] + number - 1
+
+    def bootstrap(self):
+        return f"127.0.0.1:{self.port('kafka')}"
+
+    def dsn(self):
+        return postgres.dsn(self.port("postgres"), self.state.secrets()["POSTGRES_PASSWORD"])
+
+    def redis_url(self):
+        return f"redis://127.0.0.1:{self.port('redis')}/0"
+
+    def gateway_url(self, number=1):
+        return f"http://127.0.0.1:{self.port('gateway', number)}"
+
+    def metrics_url(self, worker, number):
+        return f"http://127.0.0.1:{self.port(worker, number)}/metrics"
+
+    def build_folder(self):
+        return self.asked["build"] or os.path.join(REPOSITORY, "build")
+
+    def names(self):
+        """Every service, in the order of starting."""
+        return [*SERVERS, *self.worker_names(), *self.gateway_names()]
+
+    def worker_names(self):
+        return [f"{worker}-{n}" for worker in programs.WORKERS for n in range(1, self.asked["workers"].get(worker, 0) + 1)]
+
+    def gateway_names(self):
+        return [f"gateway-{n}" for n in range(1, self.asked["gateways"] + 1)]
+
+    def select(self, wanted):
+        """The services that names like gateway, messages-2 or kafka mean; all of them when there are none."""
+        names = self.names()
+        chosen = []
+        for want in wanted:
+            meant = [name for name in names if name == want or name.rpartition("-")[0] == want]
+            if not meant:
+                raise Failure(f"there is no {want} here; there are {', '.join(names)}")
+            chosen += meant
+        return [name for name in names if name in chosen] if wanted else names
+
+    # --- what runs ---
+
+    def values(self):
+        """What all of our programs are told; each takes what it knows."""
+        secrets = self.state.secrets()
+        return {
+            "kafka.bootstrap.servers": self.bootstrap(),
+            "postgres.dsn": self.dsn(),
+            "redis.url": self.redis_url(),
+            "vault.master_key": secrets["AETHER_VAULT_MASTER_KEY"],
+            "vault.index_key": secrets["AETHER_VAULT_INDEX_KEY"],
+            "auth.jwt_secret": secrets["AETHER_AUTH_JWT_SECRET"],
+            **self.asked["settings"],
+        }
+
+    def environment(self):
+        return {"PATH": programs.PATH, "LANG": "C.UTF-8", "TZ": "UTC", "HOME": os.environ.get("HOME", "/"), **self.asked["environment"]}
+
+    def server(self, name):
+        """Makes its folder and configuration when they are not there."""
+        if name == "kafka":
+            return Service(self.state, name, kafka.prepare(self.state, self.port("kafka"), self.port("controller")), kind=name,
+                           port=self.port(name), env=self.server_environment(), stop_seconds=60, files=kafka.FILES)
+        if name == "postgres":
+            argv = postgres.prepare(self.state, self.port(name), self.state.secrets()["POSTGRES_PASSWORD"])
+            # SIGINT: fast shutdown. SIGTERM would wait until every client has left.
+            return Service(self.state, name, argv, kind=name, port=self.port(name), env=self.server_environment(),
+                           user=self.state.postgres_user(), cwd=self.state.postgres_data(), stop_signal=signal.SIGINT,
+                           stop_seconds=120, sweep=self.state.postgres_data(), files=[postgres.CONFIGURATION])
+        return Service(self.state, name, redis_server.prepare(self.state, self.port(name)), kind=name, port=self.port(name),
+                       env=self.server_environment(), stop_seconds=20, files=[redis_server.CONFIGURATION])
+
+    def server_environment(self):
+        return {"PATH": programs.PATH, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "HOME": os.environ.get("HOME", "/")}
+
+    def programs(self):
+        """{kind: Program} of what serves: gateway and workers."""
+        folder = self.build_folder()
+        return {"gateway": programs.Program(folder, programs.GATEWAY),
+                **{worker: programs.Program(folder, programs.worker_target(worker)) for worker in programs.WORKERS}}
+
+    def check_settings(self):
+        """Every --set must mean something to somebody."""
+        known = set().union(*(program.settings() for program in self.programs().values()))
+        for name in self.asked["settings"]:
+            if name not in known and not name.startswith("kafka."):
+                raise Failure(f"no program has a setting {name}; the settings are listed by {self.programs()['gateway'].path} --help "
+                              "and those of the workers")
+
+    def program_service(self, name, program):
+        kind, _, number = name.rpartition("-")
+        port = self.port(kind, int(number))
+        own = ({"gateway.address": "127.0.0.1", "gateway.port": str(port)} if kind == "gateway" else
+               {"worker.instance": str(int(number) - 1), "worker.metrics_port": str(port)})
+        return Service(self.state, name, [program.path], kind=kind, port=port,
+                       env={**self.environment(), **program.environment({**own, **self.values()})},
+                       stop_seconds=45 if kind == "gateway" else 20)
+
+    def run_topics(self, argv):
+        program = programs.Program(self.build_folder(), programs.TOPICS)
+        return [program.path, *argv], {**self.environment(), **program.environment(self.values())}

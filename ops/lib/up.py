@@ -1,0 +1,236 @@
+"""up: ops/up."""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+
+import console
+import kafka
+import ports
+import postgres
+import programs
+import redis_server
+import rest
+import service
+from console import Failure, say, step
+from stack import SERVERS, Stack
+from state import DEFAULT_FOLDER, REPOSITORY, State
+
+LEAST_ROOM_MB = 2048
+
+USAGE = """\
+Installs, builds and starts Aether on this machine: Kafka, PostgreSQL, Redis, the workers and the gateway, on loopback.
+What is asked for is remembered: a plain ops/up brings the same stack up again, keeps the data and starts what is missing.
+"""
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(prog="ops/up", description=USAGE, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--gateways", type=int, metavar="N", help="how many gateways (on ports after another)")
+    add("--workers", action="append", default=[], metavar="NAME=N", help=f"how many processes of a worker: {', '.join(programs.WORKERS)}")
+    add("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
+        help="a setting of gateway or workers, as in their --help; also kafka.<property>")
+    add("--unset", action="append", default=[], metavar="NAME", help="forgets a --set or --env")
+    add("--env", action="append", default=[], metavar="NAME=VALUE", help="an environment variable of gateway and workers")
+    add("--port", action="append", default=[], metavar="NAME=N", help=f"a port: {', '.join(ports.DEFAULT)}")
+    add("--port-base", metavar="N|auto", help=f"all ports within {ports.BLOCK} from N; auto looks for a free block once")
+    add("--state", metavar="FOLDER", help="another state folder: a stack of its own, beside the one in .state/")
+    add("--build", metavar="FOLDER", help="programs from another build folder")
+    add("--only", action="append", default=[], metavar="NAME", help="starts only what NAME means (kafka, messages, gateway-2, …), as "
+        "it was asked for before: no installing, no building, no conversation")
+    add("--no-install", action="store_true", help="lists missing packages instead of installing them")
+    add("--no-build", action="store_true", help="takes the programs as they are")
+    add("--no-demo", action="store_true", help="without the conversation")
+    add("--quiet", action="store_true", help="says only what went wrong")
+    return parser.parse_args(argv)
+
+
+def pair(text, option):
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise Failure(f"{option} {text}: it must read NAME=VALUE")
+    return name, value
+
+
+def number(text, option, least, most):
+    if not text.isdigit() or not least <= int(text) <= most:
+        raise Failure(f"{option}: {text!r} is not a number from {least} to {most}")
+    return int(text)
+
+
+def take_options(stack, options):
+    """Brings the command line into what is asked for."""
+    asked = stack.asked
+    if options.gateways is not None:
+        asked["gateways"] = number(str(options.gateways), "--gateways", 0, 16)
+    for text in options.workers:
+        name, value = pair(text, "--workers")
+        if name not in programs.WORKERS:
+            raise Failure(f"--workers {text}: there is no worker {name}; there are {', '.join(programs.WORKERS)}")
+        asked["workers"][name] = number(value, f"--workers {name}", 0, ports.PER_WORKER)
+    for text in options.settings:
+        name, value = pair(text, "--set")
+        asked["settings"][name] = value
+    for text in options.env:
+        name, value = pair(text, "--env")
+        asked["environment"][name] = value
+    for name in options.unset:
+        asked["settings"].pop(name, None)
+        asked["environment"].pop(name, None)
+    if options.port_base == "auto":
+        # Once: a stack stays where it is.
+        if asked["ports"] == ports.DEFAULT:
+            asked["ports"] = ports.from_base(ports.free_base())
+    elif options.port_base:
+        asked["ports"] = ports.from_base(number(options.port_base, "--port-base", 1024, 65535 - ports.BLOCK))
+    for text in options.port:
+        name, value = pair(text, "--port")
+        if name not in ports.DEFAULT:
+            raise Failure(f"--port {text}: there is no port {name}; there are {', '.join(ports.DEFAULT)}")
+        asked["ports"][name] = number(value, f"--port {name}", 1024, 65535)
+    if options.build:
+        asked["build"] = os.path.abspath(options.build)
+        if not os.path.exists(os.path.join(asked["build"], "build.ninja")):
+            raise Failure(f"--build {options.build} is no build folder; make one with: meson setup {options.build}")
+
+
+def install(options):
+    command = [os.path.join(REPOSITORY, "ops/install"), "--quiet", *(["--no-install"] if options.no_install else [])]
+    if subprocess.run(command).returncode:
+        sys.exit(1)  # it has said why
+
+
+def make(stack, options):
+    """What must be there before anything starts: jars and programs."""
+    log = stack.state.path("logs", "fetch.log")
+    with stack.state.lock(os.path.join(DEFAULT_FOLDER, "build.lock")):
+        with step("kafka jars") as this:
+            if console.run_logged(kafka.fetch_command(), log, env={**os.environ, "PATH": programs.PATH},
+                                  progress=lambda line: "fetching from Maven Central") != 0:
+                raise Failure(console.last_line(console.tail(log)))
+            this.note = "fetched and verified"
+        if not options.no_build:
+            with step("build") as this:
+                this.note = programs.build(stack.build_folder(), stack.state.path("logs", "build.log"))
+
+
+def wait_ready(one, probe, seconds):
+    """Until probe() is true. A process that keeps ending is told at once, with its last words."""
+    deadline = time.monotonic() + seconds
+    while not probe():
+        running = one.running()
+        if running.restarts() >= 3:
+            raise Failure(f"{one.name} keeps ending; the last line of {running.log()}: "
+                          f"{last_words(running.log())}")
+        if time.monotonic() > deadline:
+            raise Failure(f"{one.name} is not ready after {seconds} s; the last line of {running.log()}: "
+                          f"{last_words(running.log())}")
+        time.sleep(0.05)
+
+
+def last_words(log):
+    lines = [line for line in console.tail(log, 30).splitlines() if '"supervise"' not in line]
+    return lines[-1] if lines else "(nothing)"
+
+
+def replace(services):
+    """Stops what runs otherwise than asked for, checks the ports, starts. Returns those that were started."""
+    stale = [one for one in services if not one.is_current()]
+    for warning in service.stop([one.running() for one in stale if one.running().exists()]):
+        console.warn(warning)
+    for one in stale:
+        ports.require_free(one.name, one.kind if one.kind in ports.DEFAULT else "workers", one.port)
+    return stale
+
+
+def start_servers(stack, names):
+    probes = {"kafka": kafka.answers, "postgres": postgres.answers, "redis": redis_server.answers}
+    services = {name: stack.server(name) for name in SERVERS if name in names}
+    stale = replace(list(services.values()))
+    for one in stale:
+        if one.name == "kafka":
+            ports.require_free("kafka's controller", "controller", stack.port("controller"))
+        one.start()
+    for name in sorted(services, key=["redis", "postgres", "kafka"].index):  # the quick ones speak first
+        one = services[name]
+        with step(name) as this:
+            wait_ready(one, lambda: probes[name](one.port), 180)
+            if name == "postgres":
+                postgres.make_database(one.port, stack.state.secrets()["POSTGRES_PASSWORD"])
+            this.note = f"127.0.0.1:{one.port}, pid {one.running().pid()}{'' if one in stale else ', was running'}"
+
+
+def apply_topics(stack):
+    with step("topics") as this:
+        argv, environment = stack.run_topics(["apply"])
+        done = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True)
+        if done.returncode:
+            raise Failure(f"aether-topics apply: {console.last_line(done.stdout)}")
+        this.note = console.last_line(done.stdout)
+
+
+def start_programs(stack, names):
+    built = stack.programs()
+    workers = [stack.program_service(name, built[name.rpartition("-")[0]]) for name in stack.worker_names() if name in names]
+    for one in replace(workers):
+        one.start()
+    gateways = [stack.program_service(name, built["gateway"]) for name in stack.gateway_names() if name in names]
+    # The workers make the tables that the gateway reads.
+    for one in workers:
+        with step(one.name) as this:
+            wait_ready(one, lambda: rest.status(f"http://127.0.0.1:{one.port}/health") == 200, 60)
+            this.note = f"http://127.0.0.1:{one.port}/metrics, pid {one.running().pid()}"
+    # One gateway after another, so that with several of them one always answers.
+    for one in gateways:
+        with step(one.name) as this:
+            for stale in replace([one]):
+                stale.start()
+            wait_ready(one, lambda: rest.status(f"http://127.0.0.1:{one.port}/api/v1/health/ready") == 200, 60)
+            this.note = f"http://127.0.0.1:{one.port}, pid {one.running().pid()}"
+
+
+def stop_surplus(stack):
+    """What was started once and is not asked for any more."""
+    surplus = [running for running in service.started(stack.state) if running.name not in stack.names()]
+    for warning in service.stop(surplus):
+        console.warn(warning)
+
+
+def main(argv):
+    options = parse(argv)
+    console.quiet = options.quiet
+    state = State(options.state)
+    if options.only and not state.exists():
+        raise Failure(f"nothing was started in {state.folder} yet; run ops/up first")
+    state.create()
+    with state.lock():
+        stack = Stack(state)
+        take_options(stack, options)
+        names = stack.select(options.only)
+        if not options.only:
+            install(options)
+            state.require_room(LEAST_ROOM_MB)
+            make(stack, options)
+        stack.check_settings()
+        stack.save()
+        stop_surplus(stack)
+        start_servers(stack, names)
+        if not options.only:
+            apply_topics(stack)
+        start_programs(stack, names)
+    if not options.only and not options.no_demo:
+        import conversation
+
+        conversation.play(stack)
+    if not options.only:
+        farewell(stack)
+
+
+def farewell(stack):
+    say()
+    say(f"Aether runs: {stack.gateway_url()}/api/v1")
