@@ -1,11 +1,31 @@
-/* operation: what became of a command, by its id. Every worker's PostgreSQL schema has a table operations; the loop writes
- * it in the fold's transaction, the gateway reads it for GET /operations/{id} and when a reply did not come. */
+/* operation: what became of a command, by its id. Every worker's PostgreSQL schema has a table operations; the loop
+ * writes it in the fold's transaction and reads it to know a command that comes twice; the gateway reads it for GET
+ * /operations/{id} and when a reply did not come. All strings live in the arena. RETRY when PostgreSQL is away. */
 #pragma once
 
 #include "ops/runtime/pg.h"
 #include "schemas/replies.gen.h"
 
-/* Finds the outcomes of these commands in the operations table of the PostgreSQL schema `worker` ("messages"). *ret has
- * *ret_count rows, in any order, in the arena; ids that are not there are left out. RETRY when PostgreSQL is away. */
-MUST_CHECK err operation_find(struct pg *pg, struct arena *arena, const char *worker, const struct uuid *ids, size_t count,
-                              struct outcome **ret, size_t *ret_count);
+struct operation {
+    struct uuid command_id, actor;
+    int32_t rejection; /* 0: accepted */
+    struct str stream;
+    int32_t partition;
+    int64_t fact_offset; /* -1: rejected */
+    struct str request_hash, fact;
+    int64_t at; /* Unix ms */
+};
+
+/* Finds the outcomes of these commands in the operations table of the worker whose PostgreSQL schema is `worker`
+ * ("messages"). *ret has *ret_count rows, in any order; ids that are not there are left out. */
+MUST_CHECK err operation_find(struct pg *pg, struct arena *arena, const char *worker, const struct uuid *ids,
+                              size_t count, struct outcome **ret, size_t *ret_count);
+
+/* --- for the loop; the connection's search path begins with the worker's schema --- */
+
+MUST_CHECK err operation_lookup(struct pg *pg, struct arena *arena, const struct uuid *ids, size_t count,
+                                struct operation **ret, size_t *ret_count);
+/* Adds the rows to the batch under way; one that is there already stays as it is. */
+MUST_CHECK err operation_record(struct pg *pg, struct arena *arena, const struct operation *const *rows, size_t count);
+/* Forgets what is older than `before` (Unix ms), at most `limit` rows. */
+MUST_CHECK err operation_expire(struct pg *pg, struct arena *arena, int64_t before, int limit);

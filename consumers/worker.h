@@ -1,7 +1,7 @@
 /* worker: the loop of every worker, once. assign → read the tail → decide → append → fold → reply.
  *
- * A worker is a folder with decide.c, fold.c, view.{h,c}, tables.sql and a main.c that fills struct worker_definition and
- * calls worker_main. Everything here runs on one thread, one batch at a time; callbacks need no locks.
+ * A worker is a folder with decide.c, fold.c, view.{h,c}, tables.sql and a main.c that fills struct worker_definition
+ * and calls worker_main. Everything here runs on one thread, one batch at a time; callbacks need no locks.
  *
  * For each stream it decides, a worker gives
  *   - a state: what decide needs to know, kept in memory while partitions are owned;
@@ -9,7 +9,8 @@
  *   - decide: pure; a command and the state give a fact or a rejection;
  *   - evolve: pure; brings a fact into the state;
  *   - fold: queues the statements that bring a batch of facts into the projection;
- *   - cache: writes absolute values to Redis (may be NULL).
+ *   - cache: writes absolute values to Redis (may be NULL); with count 0, after a write that failed, it makes sure that
+ *     nothing older than the next write is ever read.
  * evolve and fold are two readings of one fact and must agree. */
 #pragma once
 
@@ -36,11 +37,12 @@ struct stream_worker {
     /* About how many entries the state holds; above worker.state_entries the loop clears it between batches. */
     size_t (*state_size)(const void *state);
 
-    /* Loads what these commands (or facts, for the property test and recovery: facts == true) need and the state does not
-     * have yet. Plain pg_query or one pg_batch; RETRY when PostgreSQL is away. */
-    err (*load)(void *state, struct pg *pg, struct arena *arena, const struct any_record *const *records, size_t count, bool facts) MUST_CHECK;
-    /* 0 (ACCEPTED) and *ret_fact filled but for its meta, which the loop supplies, or a rejection. Pure. The fact may point
-     * into the command. */
+    /* Loads what these commands (or facts, for the property test and recovery: facts == true) need and the state does
+     * not have yet. Plain pg_query or one pg_batch; RETRY when PostgreSQL is away. */
+    err (*load)(void *state, struct pg *pg, struct arena *arena, const struct any_record *const *records, size_t count,
+                bool facts) MUST_CHECK;
+    /* 0 (ACCEPTED) and *ret_fact filled but for its meta, which the loop supplies, or a rejection. Pure. The fact may
+     * point into the command. */
     int (*decide)(const void *state, const struct any_record *command, struct any_record *ret_fact);
     void (*evolve)(void *state, const struct any_record *fact);
     /* Facts in log order, possibly of several partitions. Adds to the batch that the loop has begun on pg. */
@@ -54,8 +56,8 @@ struct migration {
 };
 
 struct worker_definition {
-    const char *name;   /* "messages": PostgreSQL schema, consumer group, parked topic */
-    const char *summary; /* one line for --help */
+    const char *name;                           /* "messages": PostgreSQL schema, consumer group, parked topic */
+    const char *summary;                        /* one line for --help */
     const struct stream_worker *const *streams; /* NULL-terminated */
     const struct migration *migrations;         /* ended by number 0 */
     const struct setting *settings;             /* the worker's own, ended by name NULL; may be NULL */
