@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <uthash.h>
 
+#include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
 
 #define PARK_TIMEOUT_MS 10000
@@ -139,11 +140,14 @@ err park(struct parked_keys *keys, struct pg *pg, struct arena *arena, struct pr
     TRY(is_parked(pg, arena, record, &known));
     if (known)
         return OK;
+    const int64_t now = clock_wall_ms();
+    const struct meta meta = { .id = uuid_v7(now), .at = now };
     const struct append append = {
         .topic = arena_printf(arena, "%s.parked", worker),
         .partition = -1,
         .key = key,
         .payload = record->payload,
+        .meta = &meta,
         .type = arena_printf(arena, "%s/%d@%lld: %s", record->topic, record->partition, (long long)record->offset,
                              record->cause),
     };

@@ -5,6 +5,7 @@
  * checkpoint that stays where it is (the compare-and-swap still proves that we are the owner). What was discarded stays
  * out of the projection; the log keeps it. */
 #include "consumers/loop.h"
+#include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
 
 struct repair {
@@ -40,11 +41,14 @@ static err remove_row(struct repair *r, const struct parked_request *request)
 
 static err retry_command(struct repair *r, const struct partition *p, const struct parked_request *request)
 {
+    const int64_t now = clock_wall_ms();
+    const struct meta meta = { .id = uuid_v7(now), .at = now };
     const struct append append = {
         .topic = p->worker->stream->commands_topic,
         .partition = p->number,
         .key = request->key,
         .payload = request->payload,
+        .meta = &meta,
         .type = "retried by an operator",
     };
     TRY(producer_append(r->w->producer, &append));
