@@ -13,9 +13,9 @@
  *
  * Why epochs: a write that Redis missed (it was away, or the worker died) would leave an old hash behind that looks
  * complete. "aether:rooms:tail:<partition>" is the offset up to which the facts of a partition were written; a batch
- * that does not join on to it changes "aether:rooms:epoch", and every hash of another epoch counts as empty. The same
- * tail makes a fenced worker's late batch a no-op. An emptied Redis has no epoch and no hashes: it refills by reads and
- * writes. */
+ * that does not join on to it changes "aether:rooms:epoch", and every hash of another epoch counts as empty. A batch
+ * that ends before the tail (a fenced worker's, or a recovery's) leaves nothing in a room's hash but its version, below
+ * which nothing is filled in. An emptied Redis has no epoch and no hashes: it refills by reads and writes. */
 #pragma once
 
 #include "consumers/messages/view.h"

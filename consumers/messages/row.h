@@ -1,0 +1,28 @@
+/* messages/row: the numbers that stand in the tables for enums. Never reused and independent of the order of the
+ * symbols in the schemas. */
+#pragma once
+
+#include <stdint.h>
+
+#include "schemas/rooms.gen.h"
+
+enum { ROW_ROOM_PUBLIC = 1, ROW_ROOM_PRIVATE = 2, ROW_ROOM_DIRECT = 3 };
+enum { ROW_MEMBER_OWNER = 1, ROW_MEMBER_PLAIN = 2 };
+
+static inline int16_t row_of_room_kind(enum room_kind kind)
+{
+    switch (kind) {
+    case ROOM_KIND_PUBLIC:
+        return ROW_ROOM_PUBLIC;
+    case ROOM_KIND_DIRECT:
+        return ROW_ROOM_DIRECT;
+    case ROOM_KIND_PRIVATE:
+        break;
+    }
+    return ROW_ROOM_PRIVATE;
+}
+
+static inline enum room_kind room_kind_of_row(int64_t row)
+{
+    return row == ROW_ROOM_PUBLIC ? ROOM_KIND_PUBLIC : row == ROW_ROOM_DIRECT ? ROOM_KIND_DIRECT : ROOM_KIND_PRIVATE;
+}

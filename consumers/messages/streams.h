@@ -1,0 +1,13 @@
+/* messages/streams: what the loop is given for the stream rooms (see consumers/worker.h for the contract of each). */
+#pragma once
+
+#include "consumers/messages/decide.h"
+#include "consumers/messages/row.h"
+#include "consumers/worker.h"
+
+err rooms_load(void *state, struct pg *pg, struct arena *arena, const struct any_record *const *records, size_t count,
+               bool facts) MUST_CHECK;
+err rooms_fold(struct pg *pg, struct arena *arena, const struct placed_fact *facts, size_t count) MUST_CHECK;
+
+extern const struct worker_definition messages_definition;
+extern const struct migration messages_migrations[]; /* tables.sql */
