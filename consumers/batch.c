@@ -378,6 +378,7 @@ static err frame_outcome(struct worker *w, const struct item *item, struct buf *
         .partition = op->partition,
         .offset = op->fact_offset,
         .fact = op->fact,
+        .request_hash = op->request_hash,
         .at = op->at,
     };
     buf_clear(&w->scratch);

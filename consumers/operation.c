@@ -85,6 +85,7 @@ err operation_find(struct pg *pg, struct arena *arena, const char *worker, const
                 .partition = found[i].partition,
                 .offset = found[i].fact_offset,
                 .fact = found[i].fact,
+                .request_hash = found[i].request_hash,
                 .at = found[i].at,
             };
         *ret = outcomes;
