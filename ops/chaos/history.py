@@ -1,0 +1,124 @@
+"""history: what must be true of rooms when the dust has settled, whoever was killed: every acknowledged message exactly once,
+numbers without a gap from 1, and the same history over REST, in PostgreSQL and in the de-duplicated log."""
+
+import collections
+import contextlib
+
+import log
+from stack import wait_until
+
+
+class Ledger:
+    """What writers were told. One a run; `acknowledge` from any thread."""
+
+    def __init__(self):
+        self.rooms = collections.defaultdict(list)  # room: [message as acknowledged]
+        self.refused = []                           # (room, body) that ended in a rejection: must never show up
+
+    def acknowledge(self, message):
+        self.rooms[message["roomId"]].append(message)
+
+    def refuse(self, room, body):
+        self.refused.append((room, body))
+
+    def __len__(self):
+        return sum(map(len, self.rooms.values()))
+
+
+def settle(stack, timeout=120):
+    """Waits until nothing moves: the stack is ready and every fact in the log is folded."""
+    stack.wait_ready(timeout)
+    bootstrap = stack.bootstrap()
+
+    def is_quiet():
+        for worker, streams in (("messages", ["rooms"]), ("users", ["accounts", "sessions"])):
+            folded = {(s, p): (n, c) for s, p, n, c in
+                      stack.sql(f"SELECT stream, partition, next_offset, command_offset FROM {worker}.checkpoint")}
+            for stream in streams:
+                count = log.topics(bootstrap)[f"{stream}.events"]
+                for partition, end in enumerate(log.offsets(bootstrap, f"{stream}.events", count)):
+                    if folded.get((stream, partition), (0, -1))[0] < end:
+                        return False
+                for partition, end in enumerate(log.offsets(bootstrap, f"{stream}.commands", count)):
+                    if folded.get((stream, partition), (0, -1))[1] < end - 1:
+                        return False
+        return True
+
+    wait_until(is_quiet, timeout, "every command decided and every fact folded", pause=0.3)
+
+
+def verify(stack, ledger, reader, people=()):
+    """[(what was checked, [what is wrong])]; `reader` may read every room of the ledger, `people` made the operations."""
+    served = {room: reader.history(room) for room in ledger.rooms}
+    return [
+        ("numbers run from 1 without a gap", gaps(served)),
+        ("every acknowledged message is there exactly once, under its number", missing(ledger, served)),
+        ("nothing is there that nobody was told of", unexpected(ledger, served)),
+        ("PostgreSQL says the same", differences(served, rows(stack, served), "PostgreSQL")),
+        ("the de-duplicated log says the same", differences(served, logged(stack, served), "the log")),
+        ("a duplicate in the log says what the first one said", duplicates(stack)),
+        ("every operation has ended", [wrong for person in people for wrong in pending(person)]),
+    ]
+
+
+def gaps(served):
+    return [f"room {room}: {[m['seq'] for m in messages][:50]}" for room, messages in served.items()
+            if [m["seq"] for m in messages] != list(range(1, len(messages) + 1))]
+
+
+def missing(ledger, served):
+    wrong = []
+    for room, told in ledger.rooms.items():
+        by_id = collections.defaultdict(list)
+        for message in served[room]:
+            by_id[message["id"]].append(message)
+        bodies = collections.Counter(message["body"] for message in served[room])
+        for message in told:
+            found = by_id[message["id"]]
+            if found != [message]:
+                wrong.append(f"room {room}: acknowledged {message}, served {found}")
+            elif bodies[message["body"]] != 1:
+                wrong.append(f"room {room}: {bodies[message['body']]} times {message['body']!r}")
+    return wrong
+
+
+def unexpected(ledger, served):
+    told = {message["id"] for messages in ledger.rooms.values() for message in messages}
+    wrong = [f"room {room}: nobody was told of {message}" for room, messages in served.items() for message in messages
+             if message["id"] not in told]
+    bodies = {(room, message["body"]) for room, messages in served.items() for message in messages}
+    return wrong + [f"room {room}: {body!r} was rejected" for room, body in ledger.refused if (room, body) in bodies]
+
+
+def rows(stack, served):
+    with contextlib.closing(stack.connect()) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT room_id::text, seq, message_id::text, sender_id::text FROM messages.messages "
+                       "WHERE room_id = ANY(%s::uuid[]) ORDER BY room_id, seq", (list(served),))
+        return cursor.fetchall()
+
+
+def differences(served, found, where):
+    expected = sorted((room, m["seq"], m["id"], m["senderId"]) for room, messages in served.items() for m in messages)
+    return [f"only over REST: {row}" for row in sorted(set(expected) - set(found))][:20] + \
+        [f"only in {where}: {row}" for row in sorted(set(found) - set(expected))][:20] + \
+        ([f"{len(found)} rows in {where}, {len(expected)} over REST"] if len(found) != len(expected) else [])
+
+
+def logged(stack, served):
+    kept, _ = log.facts(log.Schemas(), log.read(stack.bootstrap(), "rooms.events"))
+    return [(str(fact["room_id"]), fact["seq"], str(fact["message_id"]), str(fact["meta"]["actor"])) for _, name, fact in kept
+            if name == "aether.rooms.MessagePosted" and str(fact["room_id"]) in served]
+
+
+def duplicates(stack, topic="rooms.events"):
+    """`decide` is deterministic: what a fenced writer left behind says nothing new."""
+    kept, dropped = log.facts(log.Schemas(), log.read(stack.bootstrap(), topic))
+    values = {(record.partition, fact["meta"]["command_offset"]): record.value for record, _, fact in kept}
+    return [f"{record}: command {fact['meta']['command_offset']} has another fact" for record, _, fact in dropped
+            if values.get((record.partition, fact["meta"]["command_offset"])) != record.value]
+
+
+def pending(person):
+    answers = {operation: person.operation(operation) for operation in sorted(person.operations)}
+    return [f"operation {operation}: {answer}" for operation, answer in answers.items()
+            if answer.status != 200 or answer.json["status"] == "pending"]

@@ -1,0 +1,106 @@
+"""One stack for the whole session, on real servers. AETHER_TEST_STATE names the state folder of one that runs already; else one
+is started in .state-test, with an empty log, from AETHER_TEST_BUILD (a meson build folder, say with sanitizers) or build/.
+
+Two messages workers share the partitions; time-outs are short, so that a test need not wait long for them to pass."""
+
+import os
+import sys
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+sys.path[:0] = [os.path.join(ROOT, "ops", "chaos")]
+
+import client  # noqa: E402
+from stack import Stack, http_get, wait_until  # noqa: E402
+
+OWN_STATE = os.path.join(ROOT, ".state-test")
+
+# Short enough to wait for, long enough for a machine that is busy with three servers.
+DEADLINE_MS = 3000
+SETTINGS = {"gateway.deadline_ms": DEADLINE_MS}
+
+
+@pytest.fixture(scope="session")
+def stack():
+    given = os.environ.get("AETHER_TEST_STATE")
+    if given:
+        running = Stack(given)
+        running.wait_ready()
+        yield running
+        return
+    build = os.environ.get("AETHER_TEST_BUILD")
+    options = ["--port-base", "21000", "--gateways", "1", "--workers", "users=1", "--workers", "messages=2"]
+    options += [word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}")]
+    options += ["--build", build] if build else []
+    running = Stack(OWN_STATE, options)
+    running.wipe()
+    running.up()
+    try:
+        running.wait_ready()
+        yield running
+    finally:
+        running.down()
+
+
+@pytest.fixture(scope="session")
+def urls(stack):
+    return stack.urls()
+
+
+@pytest.fixture(autouse=True)
+def ready(urls):
+    """Each test finds a gateway that would take its writes."""
+    wait_until(lambda: all(is_ready(url) for url in urls), 60, "every gateway ready")
+
+
+def is_ready(url):
+    try:
+        return http_get(url + "/api/v1/health/ready")[0] == 200
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def mended(stack):
+    """For tests that break something: everything lives again after them."""
+    yield stack
+    try:
+        stack.wait_ready(30)
+    except AssertionError:
+        stack.up()
+        stack.wait_ready()
+
+
+@pytest.fixture(scope="session")
+def people(urls):
+    """Sixteen people with accounts; made once, since hashing their passwords takes a while."""
+    return client.register_people(urls, 16)
+
+
+@pytest.fixture
+def ada(people):
+    return people[0]
+
+
+@pytest.fixture
+def ben(people):
+    return people[1]
+
+
+@pytest.fixture
+def eve(people):
+    """She is in no room."""
+    return people[2]
+
+
+@pytest.fixture
+def room(ada, ben):
+    """A public room of Ada's that Ben has joined."""
+    room = ada.room()
+    ben.join(room)
+    return room
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes more than ten seconds")

@@ -1,0 +1,116 @@
+"""A client that retries: one Idempotency-Key, one outcome, one message."""
+
+import uuid
+
+import pytest
+
+from client import Client, in_threads, Person
+from stack import wait_until
+
+
+def count(person, room, body):
+    return sum(message["body"] == body for message in person.history(room))
+
+
+def test_the_same_request_again_gives_the_first_outcome(ada, room):
+    key, body = str(uuid.uuid4()), "only once"
+    answers = [ada.request("POST", f"/rooms/{room}/messages", {"body": body}, headers={"Idempotency-Key": key}) for _ in range(5)]
+    assert [a.status for a in answers] == [201] * 5
+    assert all(a.json == answers[0].json and a.headers["Aether-Position"] == answers[0].headers["Aether-Position"] for a in answers)
+    assert count(ada, room, body) == 1
+
+
+def test_without_a_key_each_request_is_its_own(ada, room):
+    first, second = (ada.request("POST", f"/rooms/{room}/messages", {"body": "twice"}) for _ in range(2))
+    assert (first.status, second.status) == (201, 201) and first.json["id"] != second.json["id"]
+
+
+def test_another_request_under_the_same_key_is_422(ada, room):
+    key = str(uuid.uuid4())
+    first = ada.insist("POST", f"/rooms/{room}/messages", {"body": "one thing"}, key=key)
+    for path, body in ((f"/rooms/{room}/messages", {"body": "another"}), (f"/rooms/{ada.room()}/messages", {"body": "one thing"})):
+        other = ada.insist("POST", path, body, key=key)
+        if path.split("/")[2] == room:
+            assert other.status == 422 and other.code == "idempotency_key_reused", other
+        else:
+            assert other.status in (201, 422), other
+    assert ada.insist("POST", f"/rooms/{room}/messages", {"body": "one thing"}, key=key).json == first.json
+    assert count(ada, room, "another") == 0
+
+
+def test_two_people_may_use_the_same_key(ada, ben, room):
+    key = str(uuid.uuid4())
+    first, second = (p.insist("POST", f"/rooms/{room}/messages", {"body": "hello"}, key=key) for p in (ada, ben))
+    assert (first.status, second.status) == (201, 201) and first.json["id"] != second.json["id"]
+
+
+def test_a_rejection_is_an_outcome_too(eve, room):
+    key = str(uuid.uuid4())
+    path, body = f"/rooms/{room}/messages", {"body": "let me in"}
+    first = eve.insist("POST", path, body, key=key)
+    assert first.status == 403
+    eve.join(room)
+    again = eve.insist("POST", path, body, key=key)
+    assert (again.status, again.code) == (403, "not_a_member"), "the first outcome stands"
+    assert eve.insist("POST", path, body).status == 201
+
+
+def test_the_same_room_is_made_once(ada):
+    key, wish = str(uuid.uuid4()), {"name": "Made once", "kind": "private"}
+    first, second = (ada.insist("POST", "/rooms", wish, key=key) for _ in range(2))
+    assert first.json["id"] == second.json["id"] and (first.status, second.status) == (201, 201)
+
+
+def test_registering_twice_under_one_key_gives_one_account(urls):
+    person, key = Person(urls), str(uuid.uuid4())
+    first, second = (person.insist("POST", "/auth/register", person.registration(), key=key) for _ in range(2))
+    assert (first.status, second.status) == (201, 201)
+    assert first.json["user"] == second.json["user"]
+
+
+def test_requests_at_once_under_one_key_make_one_message(urls, ada, room):
+    for attempt in range(5):
+        key, body = str(uuid.uuid4()), f"at once {attempt}"
+
+        def post():
+            person = Person(urls)
+            person.token, person.user = ada.token, None
+            return person.insist("POST", f"/rooms/{room}/messages", {"body": body}, key=key)
+
+        answers = in_threads([post] * 12, 60)
+        assert {a.status for a in answers} == {201}, answers
+        assert len({a.json["id"] for a in answers}) == len({a.json["seq"] for a in answers}) == 1
+        assert count(ada, room, body) == 1
+
+
+def test_a_request_that_waits_already_is_409(stack, urls, mended, ada, room):
+    key, path, body = str(uuid.uuid4()), f"/rooms/{room}/messages", {"body": "wait for me"}
+    other = Client(urls)
+    other.token = ada.token
+    with stack.paused(*stack.pids("messages")):
+        waiting = []
+        import threading
+        thread = threading.Thread(target=lambda: waiting.append(ada.request("POST", path, body, headers={"Idempotency-Key": key})))
+        thread.start()
+        answer = wait_until(lambda: next((a for a in [other.request("POST", path, body, headers={"Idempotency-Key": key, "Prefer": "respond-async"})]
+                                          if a.status == 409), None), 3, "told that it is under way")
+        assert answer.code == "request_in_progress" and answer.json["retryable"] is True
+        thread.join()
+    assert waiting[0].status == 202
+    assert ada.insist("POST", path, body, key=key).status == 201
+    assert count(ada, room, "wait for me") == 1
+
+
+@pytest.mark.parametrize("victim", ["gateway", "messages"])
+def test_who_retries_after_a_death_is_answered_once(stack, mended, ada, room, victim):
+    """The answer was lost on its way: the gateway died, or the worker between deciding and answering."""
+    key, path, body = str(uuid.uuid4()), f"/rooms/{room}/messages", {"body": f"in spite of the {victim}"}
+    pids = stack.pids("messages")
+    with stack.paused(*pids):
+        assert ada.request("POST", path, body, headers={"Idempotency-Key": key, "Prefer": "respond-async"}).status == 202
+        for pid in stack.pids(victim):
+            stack.kill(victim, pid=pid)
+    first = ada.insist("POST", path, body, key=key)
+    assert first.status == 201
+    assert ada.insist("POST", path, body, key=key).json == first.json
+    assert count(ada, room, body["body"]) == 1

@@ -1,0 +1,87 @@
+"""Writes whose outcome is not waited for, or not known in time."""
+
+import re
+import time
+import uuid
+
+from conftest import DEADLINE_MS
+from stack import wait_until
+
+LOCATION = re.compile(r"/api/v1/operations/([0-9a-f-]{36})")
+
+
+def ended(person, operation):
+    answer = person.operation(operation)
+    assert answer.status == 200, answer
+    return answer.json if answer.json["status"] != "pending" else None
+
+
+def accepted(answer):
+    assert answer.status == 202, answer
+    return LOCATION.fullmatch(answer.headers["Location"])[1]
+
+
+def test_respond_async_is_answered_202_and_its_operation_ends(ada, room):
+    answer = ada.request("POST", f"/rooms/{room}/messages", {"body": "no hurry"}, headers={"Prefer": "respond-async"})
+    operation = accepted(answer)
+    outcome = wait_until(lambda: ended(ada, operation), 10, "the operation ended")
+    assert outcome["id"] == operation and outcome["status"] == "succeeded", outcome
+    assert [m["body"] for m in ada.page(room)["items"]] == ["no hurry"]
+
+
+def test_an_operation_that_was_rejected_says_why(eve, room):
+    operation = accepted(eve.request("POST", f"/rooms/{room}/messages", {"body": "let me in"}, headers={"Prefer": "respond-async"}))
+    outcome = wait_until(lambda: ended(eve, operation), 10, "the operation ended")
+    assert outcome["status"] == "rejected" and outcome["problem"]["code"] == "not_a_member", outcome
+
+
+def test_an_operation_is_nobody_elses_business(ada, eve, room):
+    operation = accepted(ada.request("POST", f"/rooms/{room}/messages", {"body": "private"}, headers={"Prefer": "respond-async"}))
+    wait_until(lambda: ended(ada, operation), 10)
+    assert eve.get(f"/operations/{operation}").status == 404
+
+
+def test_the_outcome_of_a_write_that_was_waited_for_can_be_asked_for_too(ada, room):
+    key = str(uuid.uuid4())
+    ada.insist("POST", f"/rooms/{room}/messages", {"body": "hello"}, key=key)
+    operation = accepted(ada.request("POST", f"/rooms/{room}/messages", {"body": "hello"}, headers={"Idempotency-Key": key, "Prefer": "respond-async"}))
+    assert wait_until(lambda: ended(ada, operation), 10)["status"] == "succeeded"
+    assert len(ada.history(room)) == 1
+
+
+def test_past_the_deadline_a_write_is_202_and_happens_later(stack, mended, ada, room):
+    with stack.paused(*stack.pids("messages")):
+        started = time.monotonic()
+        answer = ada.request("POST", f"/rooms/{room}/messages", {"body": "late"})
+        seconds = time.monotonic() - started
+        operation = accepted(answer)
+        assert DEADLINE_MS / 1000 * 0.8 < seconds < DEADLINE_MS / 1000 + 2, seconds
+        assert ada.operation(operation).json["status"] == "pending"
+    outcome = wait_until(lambda: ended(ada, operation), 60, "the operation ended")
+    assert outcome["status"] == "succeeded"
+    assert [m["body"] for m in ada.history(room)] == ["late"]
+
+
+def test_a_deadline_holds_while_postgresql_is_away(stack, mended, ada, room):
+    with stack.without("postgres"):
+        started = time.monotonic()
+        answer = ada.request("POST", f"/rooms/{room}/messages", {"body": "no database"}, headers={"Idempotency-Key": "no-database-" + room})
+        assert answer.status in (202, 503) and time.monotonic() - started < DEADLINE_MS / 1000 + 2, answer
+        assert answer.status == 202 or answer.headers["Retry-After"]
+        read = ada.get(f"/rooms/{room}/messages?limit=100&before=1000")
+        assert read.status in (200, 503), read
+    assert ada.insist("POST", f"/rooms/{room}/messages", {"body": "no database"}, key="no-database-" + room).status == 201
+    assert [m["body"] for m in ada.history(room)] == ["no database"]
+
+
+def test_without_a_broker_writes_are_503_or_202_and_reads_go_on(stack, mended, ada, room):
+    ada.say(room, "before")
+    with stack.without("kafka"):
+        key = str(uuid.uuid4())
+        answer = ada.request("POST", f"/rooms/{room}/messages", {"body": "no broker"}, headers={"Idempotency-Key": key})
+        assert answer.status in (202, 503), answer
+        if answer.status == 503:
+            assert int(answer.headers["Retry-After"]) > 0 and answer.json["retryable"] is True
+        assert [m["body"] for m in ada.page(room)["items"]] == ["before"]
+    assert ada.insist("POST", f"/rooms/{room}/messages", {"body": "no broker"}, key=key).status == 201
+    assert [m["body"] for m in ada.history(room)] == ["before", "no broker"]

@@ -1,0 +1,96 @@
+"""Requests that two HTTP servers might read differently are refused, and nobody holds a connection for ever."""
+
+import itertools
+
+import pytest
+
+from raw import Connection, is_open_for_more
+
+SMUGGLED = b"GET /api/v1/health HTTP/1.1\r\nHost: a\r\n\r\n"
+CHUNKED = b"0\r\n\r\n"
+LOGIN = b'{"username":"a","password":"b"}'
+
+AMBIGUOUS = {
+    "Content-Length with Transfer-Encoding": b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNKED,
+    "Transfer-Encoding with Content-Length": b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n" + CHUNKED,
+    "two lengths that differ": b"Content-Length: 0\r\nContent-Length: 31\r\n\r\n" + LOGIN,
+    "two lengths that agree": b"Content-Length: 31\r\nContent-Length: 31\r\n\r\n" + LOGIN,
+    "a list of lengths": b"Content-Length: 31, 31\r\n\r\n" + LOGIN,
+    "a length with a sign": b"Content-Length: +31\r\n\r\n" + LOGIN,
+    "a negative length": b"Content-Length: -1\r\n\r\n" + LOGIN,
+    "a length in hex": b"Content-Length: 0x1f\r\n\r\n" + LOGIN,
+    "a length beyond 64 bits": b"Content-Length: 18446744073709551647\r\n\r\n" + LOGIN,
+    "two Transfer-Encodings": b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNKED,
+    "identity": b"Transfer-Encoding: identity\r\n\r\n" + CHUNKED,
+    "chunked twice": b"Transfer-Encoding: chunked, chunked\r\n\r\n" + CHUNKED,
+    "gzip, chunked": b"Transfer-Encoding: gzip, chunked\r\n\r\n" + CHUNKED,
+    "xchunked": b"Transfer-Encoding: xchunked\r\n\r\n" + CHUNKED,
+    "chunked with a tab": b"Transfer-Encoding: \x0bchunked\r\n\r\n" + CHUNKED,
+    "a space before the colon of a length": b"Content-Length : 31\r\n\r\n" + LOGIN,
+    "a space before the colon of an encoding": b"Transfer-Encoding : chunked\r\n\r\n" + CHUNKED,
+    "a tab before the colon": b"Transfer-Encoding\t: chunked\r\n\r\n" + CHUNKED,
+    "a folded encoding": b"Transfer-Encoding:\r\n chunked\r\n\r\n" + CHUNKED,
+}
+
+
+@pytest.mark.parametrize("what", AMBIGUOUS)
+def test_an_ambiguous_length_is_refused_and_what_follows_is_not_read(urls, what):
+    with Connection(urls[0]) as connection:
+        connection.send(b"POST /api/v1/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" + AMBIGUOUS[what] + SMUGGLED)
+        first = connection.answer()
+        assert first is None or first[0] in (400, 411, 413, 501), first
+        assert connection.is_closed(), "the connection must not go on after it"
+
+
+@pytest.mark.parametrize("size", [b"-1", b"zz", b"0x5", b"ffffffffffffffffff", b"5 ", b""])
+def test_a_chunk_size_that_is_none_is_refused(urls, size):
+    with Connection(urls[0]) as connection:
+        connection.send(b"POST /api/v1/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" +
+                        size + b"\r\nhello\r\n0\r\n\r\n" + SMUGGLED)
+        first = connection.answer()
+        assert first is None or first[0] in (400, 413), first
+        assert connection.is_closed()
+
+
+def test_pipelined_requests_are_answered_in_order(urls):
+    with Connection(urls[0]) as connection:
+        connection.send(SMUGGLED + b"GET /api/v1/nothing HTTP/1.1\r\nHost: a\r\n\r\n" + SMUGGLED)
+        assert [connection.answer()[0] for _ in range(3)] == [200, 404, 200]
+
+
+@pytest.mark.parametrize("line", [b"GET  /api/v1/health HTTP/1.1", b"GET /api/v1/health", b"GET /api/v1/health HTTP/9.9", b"\0\0\0\0", b"\x16\x03\x01\x02\x00\x01"])
+def test_a_request_line_that_is_none_harms_nobody(urls, line):
+    with Connection(urls[0]) as connection:
+        connection.send(line + b"\r\nHost: a\r\n\r\n")
+        connection.socket.settimeout(1)
+        try:
+            connection.answer()
+        except OSError:
+            pass  # it may wait for more
+    with Connection(urls[0]) as connection:
+        assert is_open_for_more(connection)
+
+
+HEADERS = itertools.chain([b"GET /api/v1/health HTTP/1.1\r\nHost: a\r\n"], (b"X-%d: y\r\n" % i for i in itertools.count()))
+BODY = itertools.chain([b"POST /api/v1/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n{"],
+                       itertools.repeat(b" "))
+
+
+@pytest.mark.parametrize("drip", [HEADERS, BODY], ids=["headers", "body"])
+def test_a_client_that_drips_is_cut_off_by_the_deadline(urls, drip):
+    with Connection(urls[0]) as connection:
+        seconds = connection.seconds_until_closed(drip, 0.3, 40)
+        assert seconds is not None, "held for 40 s"
+
+
+def test_clients_that_drip_do_not_keep_others_waiting(urls):
+    held = [Connection(urls[0]) for _ in range(100)]
+    try:
+        for connection in held:
+            connection.send(b"POST /api/v1/auth/login HTTP/1.1\r\nHost: a\r\nContent-Le")
+        with Connection(urls[0]) as connection:
+            connection.socket.settimeout(2)
+            assert is_open_for_more(connection)
+    finally:
+        for connection in held:
+            connection.socket.close()
