@@ -63,7 +63,6 @@ class State:
         os.chmod(self.folder, 0o711)
         for part in ("logs", "run"):
             os.makedirs(self.path(part), mode=0o700, exist_ok=True)
-        os.makedirs(JARS, exist_ok=True)
 
     @contextlib.contextmanager
     def lock(self, name="lock"):
@@ -134,9 +133,11 @@ class State:
             os.unlink(self.path("postgres"))
         for part in ("kafka", "postgres", "redis", "logs", "run"):
             shutil.rmtree(self.path(part), ignore_errors=True)
-        for part in ("stack.json", "env"):
+        for part in ("stack.json", "env", "lock"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path(part))
+        with contextlib.suppress(OSError):  # what is not ours stays, and the folder with it
+            os.rmdir(self.folder)
 
 
 def passable(folder):

@@ -7,6 +7,7 @@ import sys
 import time
 
 import console
+import conversation
 import kafka
 import ports
 import postgres
@@ -16,7 +17,7 @@ import rest
 import service
 from console import Failure, say, step
 from stack import SERVERS, Stack
-from state import DEFAULT_FOLDER, REPOSITORY, State
+from state import DEFAULT_FOLDER, JARS, REPOSITORY, State
 
 LEAST_ROOM_MB = 2048
 
@@ -42,6 +43,7 @@ def parse(argv):
     add("--build", metavar="FOLDER", help="programs from another build folder")
     add("--only", action="append", default=[], metavar="NAME", help="starts only what NAME means (kafka, messages, gateway-2, …), as "
         "it was asked for before: no installing, no building, no conversation")
+    add("--servers", action="store_true", help="only Kafka, PostgreSQL and Redis, empty: for tests of parts")
     add("--no-install", action="store_true", help="lists missing packages instead of installing them")
     add("--no-build", action="store_true", help="takes the programs as they are")
     add("--no-demo", action="store_true", help="without the conversation")
@@ -106,14 +108,15 @@ def install(options):
 
 def make(stack, options):
     """What must be there before anything starts: jars and programs."""
+    os.makedirs(JARS, exist_ok=True)
     log = stack.state.path("logs", "fetch.log")
     with stack.state.lock(os.path.join(DEFAULT_FOLDER, "build.lock")):
         with step("kafka jars") as this:
             if console.run_logged(kafka.fetch_command(), log, env={**os.environ, "PATH": programs.PATH},
                                   progress=lambda line: "fetching from Maven Central") != 0:
                 raise Failure(console.last_line(console.tail(log)))
-            this.note = "fetched and verified"
-        if not options.no_build:
+            this.note = "verified"
+        if not options.no_build and not options.servers:
             with step("build") as this:
                 this.note = programs.build(stack.build_folder(), stack.state.path("logs", "build.log"))
 
@@ -137,13 +140,27 @@ def last_words(log):
     return lines[-1] if lines else "(nothing)"
 
 
+def require_ports(stack, names):
+    """Before anything is installed, built or stopped: the ports of what will be started are free, or ours."""
+    running = [one for one in service.started(stack.state) if one.supervised() or one.pid()]
+    ours = {one.spec["port"] for one in running}
+    if any(one.name == "kafka" for one in running):
+        ours.add(stack.port("controller"))
+    for name in names:
+        kind, _, number = name.rpartition("-") if name not in SERVERS else (name, "", "1")
+        wanted = [(name, kind if kind in ports.DEFAULT else "workers", stack.port(kind, int(number)))]
+        if name == "kafka":
+            wanted.append(("kafka's controller", "controller", stack.port("controller")))
+        for who, option, port in wanted:
+            if port not in ours:
+                ports.require_free(who, option, port)
+
+
 def replace(services):
-    """Stops what runs otherwise than asked for, checks the ports, starts. Returns those that were started."""
+    """Stops what runs otherwise than asked for. Returns what is to be started."""
     stale = [one for one in services if not one.is_current()]
     for warning in service.stop([one.running() for one in stale if one.running().exists()]):
         console.warn(warning)
-    for one in stale:
-        ports.require_free(one.name, one.kind if one.kind in ports.DEFAULT else "workers", one.port)
     return stale
 
 
@@ -152,8 +169,6 @@ def start_servers(stack, names):
     services = {name: stack.server(name) for name in SERVERS if name in names}
     stale = replace(list(services.values()))
     for one in stale:
-        if one.name == "kafka":
-            ports.require_free("kafka's controller", "controller", stack.port("controller"))
         one.start()
     for name in sorted(services, key=["redis", "postgres", "kafka"].index):  # the quick ones speak first
         one = services[name]
@@ -211,26 +226,30 @@ def main(argv):
     with state.lock():
         stack = Stack(state)
         take_options(stack, options)
-        names = stack.select(options.only)
+        names = list(SERVERS) if options.servers else stack.select(options.only)
+        require_ports(stack, names)
         if not options.only:
             install(options)
             state.require_room(LEAST_ROOM_MB)
             make(stack, options)
-        stack.check_settings()
+        if not options.servers:
+            stack.check_settings()
         stack.save()
         stop_surplus(stack)
         start_servers(stack, names)
-        if not options.only:
+        if not options.only and not options.servers:
             apply_topics(stack)
-        start_programs(stack, names)
-    if not options.only and not options.no_demo:
-        import conversation
-
+        if set(names) - set(SERVERS):
+            start_programs(stack, names)
+    if options.only or options.servers:
+        return 0
+    if not options.no_demo:
         conversation.play(stack)
-    if not options.only:
-        farewell(stack)
+    farewell(stack)
+    return 0
 
 
 def farewell(stack):
+    state = "" if stack.state.folder == DEFAULT_FOLDER else f" --state {stack.state.folder}"
     say()
-    say(f"Aether runs: {stack.gateway_url()}/api/v1")
+    say(f"Aether runs at {stack.gateway_url()}/api/v1. ops/status{state} shows what runs, ops/down{state} stops it; the data stays.")
