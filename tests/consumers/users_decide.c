@@ -1,0 +1,410 @@
+/* The rules of accounts and sessions, by tables: given these facts, when this command comes, then this fact or
+ * rejection. */
+#include <check.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "consumers/users/decide.h"
+
+#define ANN                                                                                                            \
+    {                                                                                                                  \
+        {                                                                                                              \
+            0xA1                                                                                                       \
+        }                                                                                                              \
+    }
+#define BOB                                                                                                            \
+    {                                                                                                                  \
+        {                                                                                                              \
+            0xB0                                                                                                       \
+        }                                                                                                              \
+    }
+#define PHONE                                                                                                          \
+    {                                                                                                                  \
+        {                                                                                                              \
+            0x10                                                                                                       \
+        }                                                                                                              \
+    }
+#define GIVEN 6
+
+/* Hashes of 32 bytes, told apart by their letter. */
+#define HASH(letter)                                                                                                   \
+    {                                                                                                                  \
+        letter letter letter letter letter letter letter letter, 32                                                    \
+    }
+#define A "aaaa"
+#define B "bbbb"
+#define C "cccc"
+#define SHORT                                                                                                          \
+    {                                                                                                                  \
+        "aaa", 3                                                                                                       \
+    }
+
+/* --- accounts --- */
+
+#define REGISTERED(id, name, mail)                                                                                     \
+    {                                                                                                                  \
+        ACCOUNTS_ACCOUNT_REGISTERED, .account_registered = {                                                           \
+            .meta = { .actor = id },                                                                                   \
+            .user_id = id,                                                                                             \
+            .username_index = name,                                                                                    \
+            .email_index = mail                                                                                        \
+        }                                                                                                              \
+    }
+#define REGISTER(by, id, name, mail)                                                                                   \
+    {                                                                                                                  \
+        ACCOUNTS_REGISTER_ACCOUNT, .register_account = {                                                               \
+            .meta = { .actor = by },                                                                                   \
+            .user_id = id,                                                                                             \
+            .username = { .cipher = { "u", 1 } },                                                                      \
+            .username_index = name,                                                                                    \
+            .email = { .cipher = { "e", 1 } },                                                                         \
+            .email_index = mail,                                                                                       \
+            .first_name = { .cipher = { "f", 1 } },                                                                    \
+            .last_name = { .cipher = { "l", 1 } },                                                                     \
+            .password_hash = { .cipher = { "p", 1 } }                                                                  \
+        }                                                                                                              \
+    }
+
+static const struct account_row {
+    const char *sentence;
+    struct accounts_fact given[GIVEN];
+    struct accounts_command when;
+    int then;
+} account_rows[] = {
+    { "a person registers", { { 0 } }, REGISTER(ANN, ANN, HASH(A), HASH(B)), ACCEPTED },
+    { "an account is registered once",
+      { REGISTERED(ANN, HASH(A), HASH(A)) },
+      REGISTER(ANN, ANN, HASH(B), HASH(B)),
+      ACCOUNT_EXISTS },
+    { "a username is given away once",
+      { REGISTERED(ANN, HASH(A), HASH(A)) },
+      REGISTER(BOB, BOB, HASH(A), HASH(B)),
+      USERNAME_TAKEN },
+    { "an e-mail address is given away once",
+      { REGISTERED(ANN, HASH(A), HASH(A)) },
+      REGISTER(BOB, BOB, HASH(B), HASH(A)),
+      EMAIL_TAKEN },
+    { "of two reasons the username is told",
+      { REGISTERED(ANN, HASH(A), HASH(B)) },
+      REGISTER(BOB, BOB, HASH(A), HASH(B)),
+      USERNAME_TAKEN },
+    { "a username takes no e-mail address",
+      { REGISTERED(ANN, HASH(A), HASH(B)) },
+      REGISTER(BOB, BOB, HASH(B), HASH(A)),
+      ACCEPTED },
+    { "nobody registers for another", { { 0 } }, REGISTER(ANN, BOB, HASH(A), HASH(A)), FORBIDDEN_ACTOR },
+    { "who registers for another learns nothing",
+      { REGISTERED(BOB, HASH(A), HASH(A)) },
+      REGISTER(ANN, BOB, HASH(A), HASH(A)),
+      FORBIDDEN_ACTOR },
+    { "a blind index has 32 bytes", { { 0 } }, REGISTER(ANN, ANN, SHORT, HASH(A)), COMMAND_INVALID },
+    { "both blind indexes have 32 bytes", { { 0 } }, REGISTER(ANN, ANN, HASH(A), SHORT), COMMAND_INVALID },
+    { "a command of no known type is refused", { { 0 } }, { 0 }, COMMAND_INVALID },
+};
+
+/* What load would do on an empty database. */
+static void know_accounts(struct accounts_state *s, const struct accounts_command *c)
+{
+    const struct claim_key keys[] = { claim_key_id(c->register_account.user_id),
+                                      claim_key(CLAIM_USERNAME, c->register_account.username_index),
+                                      claim_key(CLAIM_EMAIL, c->register_account.email_index) };
+    for (size_t i = 0; c->type && i < 3; i++) {
+        struct claim *claim = accounts_state_claim_add(s, keys[i]);
+        if (claim->presence == PRESENCE_UNKNOWN)
+            claim->presence = PRESENCE_ABSENT;
+    }
+}
+
+START_TEST(an_account_command_gives_what_its_row_says)
+{
+    const struct account_row *row = &account_rows[_i];
+    struct accounts_state *s = accounts_state_create();
+    for (size_t i = 0; i < GIVEN && row->given[i].type; i++)
+        accounts_evolve(s, (const struct any_record *)&row->given[i]);
+    know_accounts(s, &row->when);
+    struct accounts_fact fact = { 0 };
+    const int got = accounts_decide(s, (const struct any_record *)&row->when, (struct any_record *)&fact);
+    ck_assert_msg(got == row->then, "%s: got rejection %d, not %d", row->sentence, got, row->then);
+    ck_assert_msg(fact.type == (got == ACCEPTED ? ACCOUNTS_ACCOUNT_REGISTERED : 0), "%s: got fact %d", row->sentence,
+                  fact.type);
+    accounts_state_destroy(s);
+}
+END_TEST
+
+START_TEST(an_account_begins_as_a_user_with_the_commands_ciphertext)
+{
+    struct accounts_state *s = accounts_state_create();
+    const struct accounts_command command = REGISTER(ANN, ANN, HASH(A), HASH(B));
+    const struct register_account *c = &command.register_account;
+    know_accounts(s, &command);
+    struct accounts_fact fact = { 0 };
+    ck_assert_int_eq(accounts_decide(s, (const struct any_record *)&command, (struct any_record *)&fact), ACCEPTED);
+    const struct account_registered *f = &fact.account_registered;
+    ck_assert(uuid_equal(f->user_id, c->user_id));
+    ck_assert_ptr_eq(f->username.cipher.ptr, c->username.cipher.ptr);
+    ck_assert_ptr_eq(f->email.cipher.ptr, c->email.cipher.ptr);
+    ck_assert_ptr_eq(f->first_name.cipher.ptr, c->first_name.cipher.ptr);
+    ck_assert_ptr_eq(f->last_name.cipher.ptr, c->last_name.cipher.ptr);
+    ck_assert_ptr_eq(f->password_hash.cipher.ptr, c->password_hash.cipher.ptr);
+    ck_assert(str_equal(f->username_index, c->username_index));
+    ck_assert(str_equal(f->email_index, c->email_index));
+    ck_assert_uint_eq(f->roles.count, 1);
+    ck_assert(str_equal(f->roles.items[0], STR("user")));
+    accounts_state_destroy(s);
+}
+END_TEST
+
+START_TEST(to_decide_on_an_account_that_was_not_loaded_is_an_assertion_failure)
+{
+    const struct accounts_command command = REGISTER(ANN, ANN, HASH(A), HASH(A));
+    struct accounts_fact fact;
+    (void)!accounts_decide(accounts_state_create(), (const struct any_record *)&command, (struct any_record *)&fact);
+}
+END_TEST
+
+/* --- sessions --- */
+
+#define STARTED(who, hash, until)                                                                                      \
+    {                                                                                                                  \
+        SESSIONS_SESSION_STARTED, .session_started = {                                                                 \
+            .session_id = PHONE,                                                                                       \
+            .user_id = who,                                                                                            \
+            .refresh_hash = hash,                                                                                      \
+            .expires_at = until                                                                                        \
+        }                                                                                                              \
+    }
+#define REFRESHED(who, hash, until)                                                                                    \
+    {                                                                                                                  \
+        SESSIONS_SESSION_REFRESHED, .session_refreshed = {                                                             \
+            .session_id = PHONE,                                                                                       \
+            .user_id = who,                                                                                            \
+            .refresh_hash = hash,                                                                                      \
+            .expires_at = until                                                                                        \
+        }                                                                                                              \
+    }
+#define ENDED(who)                                                                                                     \
+    {                                                                                                                  \
+        SESSIONS_SESSION_ENDED, .session_ended = {.session_id = PHONE, .user_id = who }                                \
+    }
+
+#define START(by, who, hash)                                                                                           \
+    {                                                                                                                  \
+        SESSIONS_START_SESSION, .start_session = {                                                                     \
+            .meta = { .actor = by },                                                                                   \
+            .session_id = PHONE,                                                                                       \
+            .user_id = who,                                                                                            \
+            .refresh_hash = hash,                                                                                      \
+            .expires_at = 100,                                                                                         \
+            .device = { .cipher = { "d", 1 } },                                                                        \
+            .address = { .cipher = { "n", 1 } }                                                                        \
+        }                                                                                                              \
+    }
+#define REFRESH(by, who, time, presented, hash)                                                                        \
+    {                                                                                                                  \
+        SESSIONS_REFRESH_SESSION, .refresh_session = {                                                                 \
+            .meta = { .actor = by, .at = time },                                                                       \
+            .session_id = PHONE,                                                                                       \
+            .user_id = who,                                                                                            \
+            .presented_hash = presented,                                                                               \
+            .refresh_hash = hash,                                                                                      \
+            .expires_at = 200                                                                                          \
+        }                                                                                                              \
+    }
+#define END(by, who)                                                                                                   \
+    {                                                                                                                  \
+        SESSIONS_END_SESSION, .end_session = {.meta = { .actor = by }, .session_id = PHONE, .user_id = who }           \
+    }
+
+static const struct session_row {
+    const char *sentence;
+    struct sessions_fact given[GIVEN];
+    struct sessions_command when;
+    int then, type;
+} session_rows[] = {
+    { "a session starts", { { 0 } }, START(ANN, ANN, HASH(A)), ACCEPTED, SESSIONS_SESSION_STARTED },
+    { "a session starts once", { STARTED(ANN, HASH(A), 100) }, START(ANN, ANN, HASH(B)), SESSION_EXISTS },
+    { "an ended session does not start again",
+      { STARTED(ANN, HASH(A), 100), ENDED(ANN) },
+      START(ANN, ANN, HASH(B)),
+      SESSION_EXISTS },
+    { "a session is started by its person", { { 0 } }, START(BOB, ANN, HASH(A)), FORBIDDEN_ACTOR },
+    { "a refresh hash has 32 bytes", { { 0 } }, START(ANN, ANN, SHORT), COMMAND_INVALID },
+
+    { "the current token refreshes",
+      { STARTED(ANN, HASH(A), 100) },
+      REFRESH(ANN, ANN, 50, HASH(A), HASH(B)),
+      ACCEPTED,
+      SESSIONS_SESSION_REFRESHED },
+    { "the new token refreshes after a refresh",
+      { STARTED(ANN, HASH(A), 100), REFRESHED(ANN, HASH(B), 200) },
+      REFRESH(ANN, ANN, 150, HASH(B), HASH(C)),
+      ACCEPTED,
+      SESSIONS_SESSION_REFRESHED },
+    { "the old token is worth nothing after a refresh",
+      { STARTED(ANN, HASH(A), 100), REFRESHED(ANN, HASH(B), 200) },
+      REFRESH(ANN, ANN, 50, HASH(A), HASH(C)),
+      REFRESH_TOKEN_INVALID },
+    { "a wrong token does not refresh",
+      { STARTED(ANN, HASH(A), 100) },
+      REFRESH(ANN, ANN, 50, HASH(B), HASH(C)),
+      REFRESH_TOKEN_INVALID },
+    { "the beginning of a token does not refresh",
+      { STARTED(ANN, HASH(A), 100) },
+      REFRESH(ANN, ANN, 50, SHORT, HASH(C)),
+      REFRESH_TOKEN_INVALID },
+    { "no token does not refresh",
+      { STARTED(ANN, HASH(A), 100) },
+      REFRESH(ANN, ANN, 50, { NULL }, HASH(C)),
+      REFRESH_TOKEN_INVALID },
+    { "the last millisecond is in time",
+      { STARTED(ANN, HASH(A), 100) },
+      REFRESH(ANN, ANN, 99, HASH(A), HASH(B)),
+      ACCEPTED,
+      SESSIONS_SESSION_REFRESHED },
+    { "a token ends when it expires",
+      { STARTED(ANN, HASH(A), 100) },
+      REFRESH(ANN, ANN, 100, HASH(A), HASH(B)),
+      REFRESH_TOKEN_EXPIRED },
+    { "that it has expired is told only to who has the token",
+      { STARTED(ANN, HASH(A), 100) },
+      REFRESH(ANN, ANN, 100, HASH(B), HASH(C)),
+      REFRESH_TOKEN_INVALID },
+    { "a session that never was is not refreshed",
+      { { 0 } },
+      REFRESH(ANN, ANN, 50, HASH(A), HASH(B)),
+      SESSION_NOT_FOUND },
+    { "an ended session is not refreshed",
+      { STARTED(ANN, HASH(A), 100), ENDED(ANN) },
+      REFRESH(ANN, ANN, 50, HASH(A), HASH(B)),
+      SESSION_NOT_FOUND },
+    { "nobody refreshes for another",
+      { STARTED(ANN, HASH(A), 100) },
+      REFRESH(BOB, ANN, 50, HASH(A), HASH(B)),
+      FORBIDDEN_ACTOR },
+    { "another's session is none of one's own",
+      { STARTED(ANN, HASH(A), 100) },
+      REFRESH(BOB, BOB, 50, HASH(A), HASH(B)),
+      SESSION_NOT_FOUND },
+    { "the next refresh hash has 32 bytes",
+      { STARTED(ANN, HASH(A), 100) },
+      REFRESH(ANN, ANN, 50, HASH(A), SHORT),
+      COMMAND_INVALID },
+
+    { "a session ends", { STARTED(ANN, HASH(A), 100) }, END(ANN, ANN), ACCEPTED, SESSIONS_SESSION_ENDED },
+    { "a session ends once", { STARTED(ANN, HASH(A), 100), ENDED(ANN) }, END(ANN, ANN), SESSION_NOT_FOUND },
+    { "a session that never was does not end", { { 0 } }, END(ANN, ANN), SESSION_NOT_FOUND },
+    { "nobody ends another's session", { STARTED(ANN, HASH(A), 100) }, END(BOB, ANN), FORBIDDEN_ACTOR },
+    { "another's session does not end as one's own", { STARTED(ANN, HASH(A), 100) }, END(BOB, BOB), SESSION_NOT_FOUND },
+
+    { "a command of no known type is refused", { { 0 } }, { 0 }, COMMAND_INVALID },
+};
+
+static void know_sessions(struct sessions_state *s, const struct sessions_command *c)
+{
+    if (!c->type)
+        return;
+    struct uuid user = c->type == SESSIONS_START_SESSION ? c->start_session.user_id
+                       : c->type == SESSIONS_END_SESSION ? c->end_session.user_id
+                                                         : c->refresh_session.user_id;
+    struct session *session = sessions_state_add(s, user, (struct uuid)PHONE);
+    if (session->presence == PRESENCE_UNKNOWN)
+        session->presence = PRESENCE_ABSENT;
+}
+
+START_TEST(a_session_command_gives_what_its_row_says)
+{
+    const struct session_row *row = &session_rows[_i];
+    struct sessions_state *s = sessions_state_create();
+    for (size_t i = 0; i < GIVEN && row->given[i].type; i++)
+        sessions_evolve(s, (const struct any_record *)&row->given[i]);
+    know_sessions(s, &row->when);
+    struct sessions_fact fact = { 0 };
+    const int got = sessions_decide(s, (const struct any_record *)&row->when, (struct any_record *)&fact);
+    ck_assert_msg(got == row->then, "%s: got rejection %d, not %d", row->sentence, got, row->then);
+    ck_assert_msg(fact.type == (got == ACCEPTED ? row->type : 0), "%s: got fact %d", row->sentence, fact.type);
+    sessions_state_destroy(s);
+}
+END_TEST
+
+START_TEST(a_session_fact_says_what_its_command_said)
+{
+    struct sessions_state *s = sessions_state_create();
+    const struct sessions_command start = START(ANN, ANN, HASH(A)), refresh = REFRESH(ANN, ANN, 50, HASH(A), HASH(B));
+    struct sessions_fact fact = { 0 };
+    know_sessions(s, &start);
+    ck_assert_int_eq(sessions_decide(s, (const struct any_record *)&start, (struct any_record *)&fact), ACCEPTED);
+    ck_assert(str_equal(fact.session_started.refresh_hash, start.start_session.refresh_hash));
+    ck_assert_int_eq(fact.session_started.expires_at, 100);
+    ck_assert_ptr_eq(fact.session_started.device.cipher.ptr, start.start_session.device.cipher.ptr);
+    ck_assert_ptr_eq(fact.session_started.address.cipher.ptr, start.start_session.address.cipher.ptr);
+    sessions_evolve(s, (const struct any_record *)&fact);
+    fact = (struct sessions_fact){ 0 };
+    ck_assert_int_eq(sessions_decide(s, (const struct any_record *)&refresh, (struct any_record *)&fact), ACCEPTED);
+    ck_assert(str_equal(fact.session_refreshed.presented_hash, refresh.refresh_session.presented_hash));
+    ck_assert(str_equal(fact.session_refreshed.refresh_hash, refresh.refresh_session.refresh_hash));
+    ck_assert_int_eq(fact.session_refreshed.expires_at, 200);
+    sessions_state_destroy(s);
+}
+END_TEST
+
+START_TEST(to_decide_on_a_session_that_was_not_loaded_is_an_assertion_failure)
+{
+    const struct sessions_command command = END(ANN, ANN);
+    struct sessions_fact fact;
+    (void)!sessions_decide(sessions_state_create(), (const struct any_record *)&command, (struct any_record *)&fact);
+}
+END_TEST
+
+START_TEST(to_evolve_a_session_that_was_not_loaded_is_an_assertion_failure)
+{
+    const struct sessions_fact ended = ENDED(ANN);
+    sessions_evolve(sessions_state_create(), (const struct any_record *)&ended);
+}
+END_TEST
+
+START_TEST(cleared_states_know_nothing_and_can_be_filled_again)
+{
+    struct accounts_state *accounts = accounts_state_create();
+    struct sessions_state *sessions = sessions_state_create();
+    for (int round = 0; round < 3; round++) {
+        for (uint32_t i = 0; i < 3000; i++) {
+            struct uuid id = { { 0 } };
+            memcpy(&id, &i, sizeof i);
+            accounts_state_claim_add(accounts, claim_key_id(id));
+            sessions_state_add(sessions, id, id);
+        }
+        ck_assert_uint_eq(accounts_state_size(accounts), 3000);
+        ck_assert_uint_eq(sessions_state_size(sessions), 3000);
+        accounts_state_clear(accounts);
+        sessions_state_clear(sessions);
+        ck_assert_ptr_null(accounts_state_claim(accounts, claim_key_id(uuid_nil)));
+        ck_assert_ptr_null(sessions_state_find(sessions, uuid_nil, uuid_nil));
+    }
+    accounts_state_destroy(accounts);
+    sessions_state_destroy(sessions);
+    accounts_state_destroy(NULL);
+    sessions_state_destroy(NULL);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("users decide");
+    TCase *rules = tcase_create("rules");
+    tcase_add_loop_test(rules, an_account_command_gives_what_its_row_says, 0,
+                        sizeof account_rows / sizeof *account_rows);
+    tcase_add_test(rules, an_account_begins_as_a_user_with_the_commands_ciphertext);
+    tcase_add_test_raise_signal(rules, to_decide_on_an_account_that_was_not_loaded_is_an_assertion_failure, SIGABRT);
+    tcase_add_loop_test(rules, a_session_command_gives_what_its_row_says, 0,
+                        sizeof session_rows / sizeof *session_rows);
+    tcase_add_test(rules, a_session_fact_says_what_its_command_said);
+    tcase_add_test_raise_signal(rules, to_decide_on_a_session_that_was_not_loaded_is_an_assertion_failure, SIGABRT);
+    tcase_add_test_raise_signal(rules, to_evolve_a_session_that_was_not_loaded_is_an_assertion_failure, SIGABRT);
+    tcase_add_test(rules, cleared_states_know_nothing_and_can_be_filled_again);
+    suite_add_tcase(suite, rules);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    const int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
