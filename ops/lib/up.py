@@ -226,13 +226,13 @@ def main(argv):
     with state.lock():
         stack = Stack(state)
         take_options(stack, options)
-        names = list(SERVERS) if options.servers else stack.select(options.only)
+        names = stack.select(options.only or (SERVERS if options.servers else ()))
         require_ports(stack, names)
         if not options.only:
             install(options)
             state.require_room(LEAST_ROOM_MB)
             make(stack, options)
-        if not options.servers:
+        if set(names) - set(SERVERS):
             stack.check_settings()
         stack.save()
         stop_surplus(stack)
