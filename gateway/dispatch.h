@@ -1,10 +1,11 @@
 /* dispatch: from a request to its command's outcome.
  *
- * dispatch_command fills the command's meta, seals it, encodes it, registers the request under the command id and appends
- * the command; the request is suspended. Its outcome comes over Redis (channel "aether:reply:<gateway id>", many outcomes a
- * message), or, when Redis is down or silent, by polling the operations tables. Whoever takes the request out of the table
- * of those that wait (one locked removal) owns it: the reply, the deadline sweep, or a failed delivery.
- *   - outcome: `then` runs on the reply thread with it;
+ * dispatch_command fills the command's meta, seals it, encodes it, registers the request under the command id
+ * (waiting.h) and appends the command; the request is suspended. Its outcome comes over Redis (channel
+ * "aether:reply:<gateway id>", many outcomes a message), or, when Redis is down or silent, by polling the operations
+ * tables (replies.h). Whoever takes the request out of the table of those that wait owns it: the reply, the deadline
+ * sweep, or a failed delivery.
+ *   - outcome: `then` runs with it, on the thread that brought it;
  *   - rejected: then is not called; the rejection's problem is answered (rejections.def);
  *   - deadline, delivery UNKNOWN, or Prefer: respond-async after delivery: 202, Location: /api/v1/operations/{id};
  *   - NOT_APPENDED, queue full, broker away: 503 with Retry-After;
@@ -12,17 +13,41 @@
 #pragma once
 
 #include "gateway/request.h"
+#include "producers/producer.h"
 #include "schemas/replies.gen.h"
 #include "schemas/stream.h"
 
 struct dispatch;
 
-/* The command was accepted. `fact` is decoded (its stream's fact union, in r->arena, sealed fields not opened); fill the response and return
- * REQUEST_DONE, or go on (another command, a pool) and return REQUEST_SUSPENDED. Aether-Position is set already. */
-typedef enum request_step dispatch_then(struct request *r, const struct outcome *outcome, const struct any_record *fact);
+/* The command was accepted. `fact` is decoded (its stream's fact union, in r->arena, sealed fields not opened); fill
+ * the response and return REQUEST_DONE, or go on (another command, a pool) and return REQUEST_SUSPENDED.
+ * Aether-Position (of the request's first fact) is set already. `outcome` is valid during the call only. */
+typedef enum request_step dispatch_then(struct request *r, const struct outcome *outcome,
+                                        const struct any_record *fact);
 
-/* `command` is the stream's command union, in r->arena, with everything but meta filled. The actor is `actor`. Returns
- * REQUEST_DONE only when it has answered already (503, 409). When a vault key is not cached, it goes over the read pool by
- * itself. */
-enum request_step dispatch_command(struct request *r, const struct stream *stream, struct any_record *command, struct uuid actor,
-                                   dispatch_then *then);
+/* `command` is the stream's command union, in r->arena, with everything but meta filled; its id is r->command_id.
+ * Called by whoever owns the request. REQUEST_DONE: it has been answered already (503, 403). When a vault key is not
+ * cached, it goes over the read pool by itself. */
+enum request_step dispatch_command(struct request *r, const struct stream *stream, struct any_record *command,
+                                   struct uuid actor, dispatch_then *then);
+
+/* --- for the gateway's assembly --- */
+
+/* Everything but the threads; the gateway's vault and pools exist. */
+struct dispatch *dispatch_create(struct gateway *g, size_t max_waiting);
+/* Starts the threads of replies.h; the producer exists. */
+MUST_CHECK err dispatch_start(struct dispatch *d);
+size_t dispatch_waiting(const struct dispatch *d);
+bool dispatch_replies_up(const struct dispatch *d); /* subscribed to Redis now */
+/* Ends the threads and answers 202 to what still waits. */
+void dispatch_stop(struct dispatch *d);
+void dispatch_destroy(struct dispatch *d);
+
+/* The producer's callback; `context` is the dispatch. */
+producer_delivered dispatch_delivered;
+/* Hands an outcome to the request that waits for it, if one does. `codec` is the calling thread's. */
+void dispatch_outcome(struct dispatch *d, struct codec *codec, const struct outcome *outcome);
+
+/* The PostgreSQL schema of the worker that decides this stream, and the other way round: every stream by name. */
+const char *dispatch_worker(const struct stream *stream);
+const struct stream *dispatch_stream(struct str name); /* NULL: unknown */

@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "ops/runtime/err.h"
 #include "ops/runtime/json.h"
 #include "ops/runtime/mem.h"
 #include "ops/runtime/uuid.h"
@@ -75,7 +76,7 @@ struct json response_json(struct request *r, int status);
 void problem(struct request *r, int status, const char *code, const char *field, const char *detail, ...)
     __attribute__((format(printf, 5, 6)));
 /* 503 with Retry-After for RETRY, 400 for REJECT, 500 for FATAL, with err_message() in the log, not in the answer. */
-void problem_err(struct request *r, int kind);
+void problem_err(struct request *r, err kind);
 
 /* Must come before the request is published to another thread (queued, registered under its command id): whoever gets it
  * may resume it at once, also before the handler has returned. pool_run and dispatch_command call it; handlers need not.

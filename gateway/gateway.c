@@ -1,0 +1,118 @@
+#include "gateway/gateway.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "gateway/accepted.h"
+#include "gateway/cursor.h"
+#include "gateway/page_cache.h"
+#include "gateway/password.h"
+#include "gateway/token.h"
+#include "ops/runtime/clock.h"
+#include "topics/topics.h"
+
+const struct setting gateway_settings[] = {
+    { "gateway.deadline_ms", SETTING_INT, .def = "5000", .min = 100, .max = 60000, .unit = "ms",
+      .doc = "How long a request waits for its outcome before it is answered 202." },
+    { "gateway.redis_timeout_ms", SETTING_INT, .def = "250", .min = 10, .max = 5000, .unit = "ms",
+      .doc = "How long Redis may take before it is left alone for two seconds." },
+    { "gateway.page_cache_bytes", SETTING_INT, .def = "8388608", .min = 0, .max = 1073741824, .unit = "bytes",
+      .doc = "Memory for rendered pages of messages; 0: none." },
+    { "dispatch.max_waiting", SETTING_INT, .def = "8192", .min = 16, .max = 1000000, .unit = "requests",
+      .doc = "Commands under way at once; more are answered 503." },
+    { "reads.threads", SETTING_INT, .def = "2", .min = 1, .max = 256, .unit = "threads",
+      .doc = "Threads that read from PostgreSQL and Redis, each with a connection to both." },
+    { "reads.queue", SETTING_INT, .def = "4096", .min = 1, .max = 1000000, .unit = "requests",
+      .doc = "Requests that may wait for one of them; more are answered 503." },
+    { "hashing.threads", SETTING_INT, .def = "0", .min = 0, .max = 256, .unit = "threads",
+      .doc = "Threads that hash passwords; 0: half of the processors." },
+    { "hashing.queue", SETTING_INT, .def = "64", .min = 1, .max = 100000, .unit = "requests",
+      .doc = "Requests that may wait for one of them; more are answered 503." },
+    { 0 },
+};
+
+static int hashing_threads(const struct config *config)
+{
+    int given = (int)config_int(config, "hashing.threads");
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    return given > 0 ? given : processors > 3 ? (int)(processors / 2) : 1;
+}
+
+static err gateway_fill(struct gateway *g)
+{
+    const struct config *config = g->config;
+    uint8_t key[32];
+    g->id = uuid_v7(clock_wall_ms());
+    g->accepted = accepted_create();
+    g->pages = page_cache_create((size_t)config_int(config, "gateway.page_cache_bytes"));
+    g->rooms_partitions = topic_partitions(config, "rooms.commands");
+    TRY(tokens_create(config, &g->tokens));
+    token_derive_key(g->tokens, "requests", g->hash_key);
+    token_derive_key(g->tokens, "cursors1", key);
+    g->cursors = cursors_create(key);
+    TRY(password_create(config, &g->password));
+    TRY(vault_create(config, &g->vault));
+    TRY(pool_create(&(struct pool_options){ .name = "reads",
+                                            .threads = (int)config_int(config, "reads.threads"),
+                                            .queue = (int)config_int(config, "reads.queue"),
+                                            .config = config },
+                    &g->reads));
+    TRY(pool_create(&(struct pool_options){ .name = "hashing",
+                                            .threads = hashing_threads(config),
+                                            .queue = (int)config_int(config, "hashing.queue"),
+                                            .config = config,
+                                            .idle = password_rest },
+                    &g->hashing));
+    g->dispatch = dispatch_create(g, (size_t)config_int(config, "dispatch.max_waiting"));
+    TRY(producer_create(config, "aether-gateway", true, dispatch_delivered, g->dispatch, &g->producer));
+    return dispatch_start(g->dispatch);
+}
+
+err gateway_create(const struct config *config, struct metrics *metrics, struct gateway **ret)
+{
+    if (sodium_init() < 0)
+        return err_set(FATAL, "libsodium could not start");
+    struct gateway *g = mem_alloc(sizeof *g);
+    g->config = config;
+    g->metrics = metrics;
+    err e = gateway_fill(g);
+    if (e != OK) {
+        gateway_destroy(g);
+        return e;
+    }
+    *ret = g;
+    return OK;
+}
+
+void gateway_drain(struct gateway *g)
+{
+    /* Jobs that still run may send commands, so the pools end first; then what waits for an outcome is answered 202,
+     * and nothing is left that the producer could call back for. */
+    if (g->hashing)
+        pool_stop(g->hashing);
+    if (g->reads)
+        pool_stop(g->reads);
+    if (g->dispatch)
+        dispatch_stop(g->dispatch);
+    producer_destroy(g->producer);
+    g->producer = NULL;
+}
+
+void gateway_destroy(struct gateway *g)
+{
+    if (!g)
+        return;
+    gateway_drain(g);
+    dispatch_destroy(g->dispatch);
+    pool_destroy(g->reads);
+    pool_destroy(g->hashing);
+    vault_destroy(g->vault);
+    password_destroy(g->password);
+    cursors_destroy(g->cursors);
+    tokens_destroy(g->tokens);
+    page_cache_destroy(g->pages);
+    accepted_destroy(g->accepted);
+    sodium_memzero(g->hash_key, sizeof g->hash_key);
+    free(g);
+}

@@ -1,0 +1,349 @@
+/* messages: post one, read a page.
+ *
+ * A page is the fast path of every client: requests that wait together are read together. One round trip to Redis
+ * brings the heads of all their rooms (version, last number, membership); a page that was rendered at that version is
+ * here already; the others come from Redis in a second round trip, and what is not there from PostgreSQL in a third. */
+#include <stdio.h>
+
+#include "consumers/messages/cache.h"
+#include "consumers/messages/view.h"
+#include "gateway/cursor.h"
+#include "gateway/gateway.h"
+#include "gateway/page_cache.h"
+#include "gateway/resources.h"
+#include "ops/runtime/clock.h"
+#include "ops/runtime/log.h"
+
+#define PAGE_MAX     100
+#define PAGE_DEFAULT 50
+
+static const struct body_field post_message_fields[] = {
+    { "body", FIELD_TEXT, .required = true, .min = 1, .max = 4000, .doc = "The text." },
+    { 0 },
+};
+const struct body post_message_body = { "PostMessage", post_message_fields };
+
+/* --- POST /rooms/{room}/messages --- */
+
+static enum request_step message_posted(struct request *r, const struct outcome *outcome, const struct any_record *fact)
+{
+    (void)outcome;
+    const struct message_posted *posted = &((const struct rooms_fact *)fact)->message_posted;
+    struct message_view message = {
+        .id = posted->message_id,
+        .room_id = posted->room_id,
+        .sender_id = posted->meta.actor,
+        .seq = posted->seq,
+        .posted_at = posted->meta.at,
+        .body = body_str(r, "body"),
+    };
+    struct json j = response_json(r, 201);
+    message_json(&j, &message);
+    char room[UUID_TEXT_LEN + 1];
+    uuid_format(posted->room_id, room);
+    response_header(r, "Location", "/api/v1/rooms/%s/messages?after=%lld&limit=1", room, (long long)posted->seq - 1);
+    return REQUEST_DONE;
+}
+
+enum request_step messages_post(struct request *r)
+{
+    struct rooms_command *c = ARENA_NEW(&r->arena, struct rooms_command);
+    c->type = ROOMS_POST_MESSAGE;
+    c->post_message = (struct post_message){
+        .room_id = r->ids[0],
+        .message_id = uuid_v7(r->received_at),
+        .body = { .clear = body_str(r, "body") },
+    };
+    return dispatch_command(r, &rooms_stream, (struct any_record *)c, r->claims.user_id, message_posted);
+}
+
+/* --- GET /rooms/{room}/messages --- */
+
+enum page_order { NEWEST, BEFORE, AFTER };
+
+struct page_query {
+    enum page_order order;
+    int64_t bound; /* BEFORE, AFTER: exclusive */
+    int limit;
+};
+
+/* What of the room the page shows; empty when from > to. */
+struct page_range {
+    int64_t from, to;
+};
+
+static struct page_range page_range(const struct page_query *q, int64_t last_seq)
+{
+    struct page_range range;
+    if (q->order == AFTER) {
+        range.from = q->bound + 1;
+        range.to = q->bound >= last_seq - q->limit ? last_seq : q->bound + q->limit;
+    } else {
+        range.to = q->order == BEFORE && q->bound <= last_seq ? q->bound - 1 : last_seq;
+        range.from = range.to > q->limit ? range.to - q->limit + 1 : 1;
+    }
+    return range;
+}
+
+static struct str page_list_name(struct uuid room, char ret[64])
+{
+    char id[UUID_TEXT_LEN + 1];
+    uuid_format(room, id);
+    snprintf(ret, 64, "messages:%s", id);
+    return str_of(ret);
+}
+
+/* A cursor's position: the order in the first byte, the bound in the last eight. */
+static struct uuid page_position(enum page_order order, int64_t bound)
+{
+    struct uuid position = { { (uint8_t)order } };
+    for (int i = 0; i < 8; i++)
+        position.bytes[8 + i] = (uint8_t)(bound >> (56 - 8 * i));
+    return position;
+}
+
+static bool page_cursor(struct request *r, struct str text, struct page_query *q)
+{
+    char name[64];
+    struct uuid position;
+    if (!cursor_parse(r->gateway->cursors, page_list_name(r->ids[0], name), text, &position))
+        return false;
+    q->order = (enum page_order)position.bytes[0];
+    q->bound = 0;
+    for (int i = 8; i < 16; i++)
+        q->bound = q->bound << 8 | position.bytes[i];
+    return true;
+}
+
+/* {"items":[…],"nextCursor":…}: goes on in the direction of the request, and ends where the room ends. */
+static void page_end(struct request *r, struct json *j, const struct page_query *q, struct page_range shown,
+                     int64_t last_seq)
+{
+    json_close(j, ']');
+    json_key(j, "nextCursor");
+    bool more = shown.from <= shown.to && (q->order == AFTER ? shown.to < last_seq : shown.from > 1);
+    if (more) {
+        char name[64], cursor[CURSOR_LEN + 1];
+        struct uuid next = q->order == AFTER ? page_position(AFTER, shown.to) : page_position(BEFORE, shown.from);
+        cursor_format(r->gateway->cursors, page_list_name(r->ids[0], name), next, cursor);
+        json_str(j, str_of(cursor));
+    } else {
+        json_none(j);
+    }
+    json_close(j, '}');
+}
+
+static struct json page_begin(struct request *r)
+{
+    struct json j = response_json(r, 200);
+    json_open(&j, '{');
+    json_key(&j, "items");
+    json_open(&j, '[');
+    return j;
+}
+
+static void page_refuse(struct request *r, bool exists)
+{
+    if (exists)
+        problem(r, 403, "not_a_member", NULL, "You are not a member of this room.");
+    else
+        problem(r, 404, "room_not_found", NULL, "There is no such room.");
+}
+
+static struct page_key page_key(const struct request *r, const struct page_query *q, struct page_range range,
+                                int64_t version)
+{
+    return (struct page_key){
+        .room = r->ids[0], .version = version, .from = range.from, .to = range.to, .order = q->order == AFTER
+    };
+}
+
+/* A batch of pages under way. The arrays are parallel; those answered have left `open`. */
+struct pages {
+    struct pool_thread *thread;
+    struct gateway *gateway;
+    int64_t now_us;
+    struct request **requests;
+    struct room_cache_head *heads;
+    struct page_range *ranges;
+    bool *open;
+    size_t count;
+};
+
+/* First round trip: heads. Answers strangers, empty pages, and pages that are rendered already. */
+static err pages_heads(struct pages *p, struct redis *redis)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        p->heads[i].room = p->requests[i]->ids[0];
+        p->heads[i].viewer = p->requests[i]->claims.user_id;
+    }
+    TRY(room_cache_heads(redis, &p->thread->arena, p->heads, p->count));
+    for (size_t i = 0; i < p->count; i++) {
+        struct request *r = p->requests[i];
+        const struct room_cache_head *head = &p->heads[i];
+        if (!head->known || head->membership == ROOM_CACHE_UNKNOWN)
+            continue;
+        const struct page_query *q = r->state;
+        p->ranges[i] = page_range(q, head->last_seq);
+        struct page_key key = page_key(r, q, p->ranges[i], head->version);
+        if (head->membership == ROOM_CACHE_STRANGER) {
+            page_refuse(r, head->kind == ROOM_KIND_PUBLIC);
+        } else if (p->ranges[i].from > p->ranges[i].to) {
+            struct json j = page_begin(r);
+            page_end(r, &j, q, p->ranges[i], head->last_seq);
+        } else {
+            response_json(r, 200);
+            if (!page_cache_get(p->gateway->pages, &key, p->now_us, &r->response.body))
+                continue;
+        }
+        p->open[i] = false;
+    }
+    return OK;
+}
+
+/* Second round trip: the messages of those that are in Redis' ring. */
+static err pages_cached(struct pages *p, struct redis *redis)
+{
+    struct room_cache_page *pages = ARENA_ARRAY(&p->thread->arena, struct room_cache_page, p->count);
+    size_t *owner = ARENA_ARRAY(&p->thread->arena, size_t, p->count);
+    size_t n = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        const struct room_cache_head *head = &p->heads[i];
+        if (!p->open[i] || !head->known || head->membership != ROOM_CACHE_MEMBER ||
+            p->ranges[i].from <= head->last_seq - ROOM_CACHE_RING)
+            continue;
+        owner[n] = i;
+        pages[n++] = (struct room_cache_page){ .room = head->room, .from = p->ranges[i].from, .to = p->ranges[i].to };
+    }
+    if (n == 0)
+        return OK;
+    TRY(room_cache_pages(redis, &p->thread->arena, pages, n));
+    for (size_t k = 0; k < n; k++) {
+        if (!pages[k].complete)
+            continue;
+        size_t i = owner[k];
+        struct request *r = p->requests[i];
+        const struct page_query *q = r->state;
+        struct json j = page_begin(r);
+        for (int64_t s = 0; s <= pages[k].to - pages[k].from; s++)
+            json_raw(&j, pages[k].items[s]);
+        page_end(r, &j, q, p->ranges[i], p->heads[i].last_seq);
+        struct page_key key = page_key(r, q, p->ranges[i], p->heads[i].version);
+        page_cache_put(p->gateway->pages, &key, p->now_us, buf_view(&r->response.body));
+        p->open[i] = false;
+    }
+    return OK;
+}
+
+static void page_render(struct pages *p, struct request *r, const struct message_page *page)
+{
+    const struct page_query *q = r->state;
+    struct page_range range = page_range(q, page->view.last_seq);
+    struct json j = page_begin(r);
+    for (size_t i = 0; i < page->count; i++)
+        message_json(&j, &page->items[i]);
+    page_end(r, &j, q, range, page->view.last_seq);
+    /* The row and its messages were read in one snapshot, so the row's position is the page's version. */
+    struct page_key key = page_key(r, q, range, page->view.position);
+    page_cache_put(p->gateway->pages, &key, p->now_us, buf_view(&r->response.body));
+}
+
+/* Third: PostgreSQL; what Redis lacked is put there. */
+static err pages_stored(struct pages *p, struct redis *redis)
+{
+    struct arena *arena = &p->thread->arena;
+    struct message_page *pages = ARENA_ARRAY(arena, struct message_page, p->count);
+    size_t *owner = ARENA_ARRAY(arena, size_t, p->count);
+    size_t n = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        if (!p->open[i])
+            continue;
+        const struct request *r = p->requests[i];
+        const struct page_query *q = r->state;
+        owner[n] = i;
+        pages[n++] = (struct message_page){
+            .room = r->ids[0],
+            .viewer = r->claims.user_id,
+            .before = q->order == BEFORE ? q->bound : 0,
+            .after = q->order == AFTER ? q->bound : -1,
+            .limit = q->limit,
+        };
+    }
+    if (n == 0)
+        return OK;
+    TRY(message_pages(p->thread->pg, arena, pages, n));
+    for (size_t k = 0; k < n; k++) {
+        size_t i = owner[k];
+        const struct message_page *page = &pages[k];
+        if (page->found && page->view.is_member)
+            page_render(p, p->requests[i], page);
+        else
+            page_refuse(p->requests[i], page->found);
+        p->open[i] = false;
+        if (redis && page->found &&
+            room_cache_refill(redis, arena, &p->heads[i], &page->view, page->items, page->count) == RETRY) {
+            pool_redis_failed(p->thread);
+            redis = NULL;
+        }
+    }
+    return OK;
+}
+
+static void messages_pages(struct request **requests, size_t count, struct pool_thread *thread)
+{
+    struct arena *arena = &thread->arena;
+    struct pages p = {
+        .thread = thread,
+        .gateway = requests[0]->gateway,
+        .now_us = clock_mono_us(),
+        .requests = requests,
+        .heads = ARENA_ARRAY(arena, struct room_cache_head, count),
+        .ranges = ARENA_ARRAY(arena, struct page_range, count),
+        .open = ARENA_ARRAY(arena, bool, count),
+        .count = count,
+    };
+    memset(p.open, true, count);
+    struct redis *redis = pool_redis(thread);
+    if (redis) {
+        err e = pages_heads(&p, redis);
+        if (e == OK)
+            e = pages_cached(&p, redis);
+        if (e != OK) {
+            LOG(WARN, "messages are read without Redis", F_ERR);
+            pool_redis_failed(thread);
+            redis = NULL;
+        }
+    }
+    err e = pages_stored(&p, redis);
+    for (size_t i = 0; i < count && e != OK; i++)
+        if (p.open[i])
+            problem_err(requests[i], e);
+}
+
+enum request_step messages_list(struct request *r)
+{
+    struct page_query *q = ARENA_NEW(&r->arena, struct page_query);
+    int64_t before = 0, after = 0, limit = PAGE_DEFAULT;
+    struct str cursor;
+    bool bad = false;
+    bool has_limit = request_query_int(r, "limit", 1, PAGE_MAX, &limit, &bad);
+    bool has_before = !bad && request_query_int(r, "before", 1, INT64_MAX - 1, &before, &bad);
+    bool has_after = !bad && request_query_int(r, "after", 0, INT64_MAX - 1, &after, &bad);
+    (void)has_limit;
+    if (bad)
+        return REQUEST_DONE;
+    bool has_cursor = request_query(r, "cursor", &cursor);
+    if (has_before + has_after + has_cursor > 1) {
+        problem(r, 400, "invalid_parameter", has_before ? "before" : "after", "Give one of before, after and cursor.");
+        return REQUEST_DONE;
+    }
+    q->limit = (int)limit;
+    q->order = has_before ? BEFORE : has_after ? AFTER : NEWEST;
+    q->bound = has_before ? before : after;
+    if (has_cursor && !page_cursor(r, cursor, q)) {
+        problem(r, 400, "invalid_cursor", "cursor", "Give the nextCursor of the page before, of the same room.");
+        return REQUEST_DONE;
+    }
+    r->state = q;
+    return pool_run_batched(r->gateway->reads, r, messages_pages);
+}

@@ -1,0 +1,21 @@
+/* replies: how outcomes find their way back. Three threads:
+ *   - one listens on this gateway's Redis channel; a message is a row of frames, each a length (4 bytes, big endian)
+ * and an Outcome record as schemas/replies frames it;
+ *   - one polls the operations tables for commands that have had no reply for a while, or at once while Redis is away:
+ * one query a worker, however many commands;
+ *   - one answers 202 to those whose deadline has passed. It does nothing that blocks, so deadlines hold whatever is
+ * down. */
+#pragma once
+
+#include "gateway/dispatch.h"
+#include "gateway/waiting.h"
+
+struct replies;
+
+/* Starts the threads. Outcomes go to dispatch_outcome, passed deadlines to `expired`. */
+MUST_CHECK err replies_start(struct gateway *g, struct dispatch *d, struct waiting *w,
+                             void (*expired)(const struct waiting_entry *entry), struct replies **ret);
+/* The channel's name; goes with each command as aether-reply-to. Valid as long as `g`. */
+void replies_channel(struct uuid gateway_id, char ret_name[64]);
+bool replies_up(const struct replies *r); /* the channel is subscribed now */
+void replies_stop(struct replies *r);     /* ends the threads and frees; NULL is fine */

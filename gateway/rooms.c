@@ -1,0 +1,288 @@
+/* rooms: create, list, join; their members. */
+#include <librdkafka/rdkafka.h>
+#include <stdio.h>
+
+#include "consumers/messages/view.h"
+#include "consumers/users/view.h"
+#include "gateway/cursor.h"
+#include "gateway/gateway.h"
+#include "gateway/resources.h"
+#include "ops/runtime/clock.h"
+
+#define LIST_MAX     100
+#define LIST_DEFAULT 50
+
+static const struct body_field create_room_fields[] = {
+    { "name", FIELD_TEXT, .required = true, .min = 1, .max = 100, .pattern = "name",
+      .doc = "What people call the room." },
+    { "kind", FIELD_CHOICE, .choices = "public|private", .doc = "Who may find and join it; public when left out." },
+    { 0 },
+};
+const struct body create_room_body = { "CreateRoom", create_room_fields };
+
+static enum request_step room_not_found(struct request *r)
+{
+    problem(r, 404, "room_not_found", NULL, "There is no such room.");
+    return REQUEST_DONE;
+}
+
+/* --- POST /rooms --- */
+
+/* A repeated request draws another id, yet must meet the same worker as the first, since that one knows the command. So
+ * with an Idempotency-Key the id is drawn until it falls into the partition that the command id names. */
+static struct uuid room_id_draw(struct request *r)
+{
+    struct uuid id;
+    int partitions = r->gateway->rooms_partitions;
+    int wanted = (r->command_id.bytes[14] << 8 | r->command_id.bytes[15]) % partitions;
+    char text[UUID_TEXT_LEN + 1];
+    do {
+        id = uuid_v7(r->received_at);
+        uuid_format(id, text);
+    } while (r->has_idempotency_key &&
+             rd_kafka_msg_partitioner_murmur2(NULL, text, UUID_TEXT_LEN, partitions, NULL, NULL) != wanted);
+    return id;
+}
+
+static enum request_step room_created(struct request *r, const struct outcome *outcome, const struct any_record *fact)
+{
+    (void)outcome;
+    const struct room_created *created = &((const struct rooms_fact *)fact)->room_created;
+    struct room_view room = {
+        .id = created->room_id,
+        .name = body_str(r, "name"),
+        .kind = created->kind,
+        .member_count = 1,
+        .created_at = created->meta.at,
+    };
+    char id[UUID_TEXT_LEN + 1];
+    uuid_format(room.id, id);
+    struct json j = response_json(r, 201);
+    room_json(&j, &room);
+    response_header(r, "Location", "/api/v1/rooms/%s", id);
+    return REQUEST_DONE;
+}
+
+static enum request_step room_create(struct request *r, struct pool_thread *thread)
+{
+    struct uuid id = room_id_draw(r);
+    err e = vault_ensure(r->gateway->vault, thread->pg, &id, 1);
+    if (e != OK) {
+        problem_err(r, e);
+        return REQUEST_DONE;
+    }
+    struct rooms_command *c = ARENA_NEW(&r->arena, struct rooms_command);
+    c->type = ROOMS_CREATE_ROOM;
+    c->create_room = (struct create_room){
+        .room_id = id,
+        .name = { .clear = body_str(r, "name") },
+        .kind = str_equal(body_str(r, "kind"), STR("private")) ? ROOM_KIND_PRIVATE : ROOM_KIND_PUBLIC,
+    };
+    return dispatch_command(r, &rooms_stream, (struct any_record *)c, r->claims.user_id, room_created);
+}
+
+enum request_step rooms_create(struct request *r)
+{
+    return pool_run(r->gateway->reads, r, room_create);
+}
+
+/* --- lists --- */
+
+struct list {
+    enum room_scope scope;
+    struct str name; /* of the list, for its cursors */
+    struct uuid position;
+    int limit;
+};
+
+/* False: a problem has been filled. */
+static bool list_begin(struct request *r, struct list *l)
+{
+    int64_t limit = LIST_DEFAULT;
+    bool bad = false;
+    request_query_int(r, "limit", 1, LIST_MAX, &limit, &bad);
+    if (bad)
+        return false;
+    l->limit = (int)limit;
+    struct str cursor;
+    if (!request_query(r, "cursor", &cursor) || cursor_parse(r->gateway->cursors, l->name, cursor, &l->position))
+        return true;
+    problem(r, 400, "invalid_cursor", "cursor", "Give the nextCursor of the page before, with the same parameters.");
+    return false;
+}
+
+static void list_end(struct request *r, struct json *j, const struct list *l, bool more, struct uuid last)
+{
+    json_close(j, ']');
+    json_key(j, "nextCursor");
+    if (more) {
+        char cursor[CURSOR_LEN + 1];
+        cursor_format(r->gateway->cursors, l->name, last, cursor);
+        json_str(j, str_of(cursor));
+    } else {
+        json_none(j);
+    }
+    json_close(j, '}');
+}
+
+static struct str list_name(struct request *r, const char *what, struct uuid id)
+{
+    char text[UUID_TEXT_LEN + 1];
+    uuid_format(id, text);
+    return str_of(arena_printf(&r->arena, "%s:%s", what, text));
+}
+
+/* --- GET /rooms --- */
+
+static const struct {
+    const char *name;
+    enum room_scope scope;
+} scopes[] = { { "visible", ROOM_SCOPE_VISIBLE }, { "mine", ROOM_SCOPE_MINE }, { "public", ROOM_SCOPE_PUBLIC } };
+
+static enum request_step rooms_page(struct request *r, struct pool_thread *thread)
+{
+    const struct list *l = r->state;
+    struct room_view *rooms;
+    size_t count;
+    err e =
+        room_list(thread->pg, &thread->arena, r->claims.user_id, l->scope, l->position, l->limit + 1, &rooms, &count);
+    if (e != OK) {
+        problem_err(r, e);
+        return REQUEST_DONE;
+    }
+    size_t shown = count < (size_t)l->limit ? count : (size_t)l->limit;
+    struct json j = response_json(r, 200);
+    json_open(&j, '{');
+    json_key(&j, "items");
+    json_open(&j, '[');
+    for (size_t i = 0; i < shown; i++)
+        room_json(&j, &rooms[i]);
+    list_end(r, &j, l, count > shown, shown > 0 ? rooms[shown - 1].id : uuid_nil);
+    return REQUEST_DONE;
+}
+
+enum request_step rooms_list(struct request *r)
+{
+    struct list *l = ARENA_NEW(&r->arena, struct list);
+    struct str scope = STR("visible");
+    request_query(r, "scope", &scope);
+    size_t i = 0, count = sizeof scopes / sizeof *scopes;
+    while (i < count && !str_equal(str_of(scopes[i].name), scope))
+        i++;
+    if (i == count) {
+        problem(r, 400, "invalid_parameter", "scope", "scope is one of visible, mine, public.");
+        return REQUEST_DONE;
+    }
+    l->scope = scopes[i].scope;
+    l->name = list_name(r, scopes[i].name, r->claims.user_id);
+    if (!list_begin(r, l))
+        return REQUEST_DONE;
+    r->state = l;
+    return pool_run(r->gateway->reads, r, rooms_page);
+}
+
+/* --- GET /rooms/{room} --- */
+
+static enum request_step room_answer(struct request *r, struct pool_thread *thread)
+{
+    struct room_view room;
+    bool found;
+    err e = room_find(thread->pg, &thread->arena, r->ids[0], r->claims.user_id, &room, &found);
+    if (e != OK) {
+        problem_err(r, e);
+        return REQUEST_DONE;
+    }
+    if (!found)
+        return room_not_found(r);
+    struct json j = response_json(r, 200);
+    room_json(&j, &room);
+    return REQUEST_DONE;
+}
+
+enum request_step rooms_get(struct request *r)
+{
+    return pool_run(r->gateway->reads, r, room_answer);
+}
+
+/* --- POST /rooms/{room}/join --- */
+
+static enum request_step room_joined(struct request *r, const struct outcome *outcome, const struct any_record *fact)
+{
+    (void)outcome;
+    (void)fact;
+    return pool_run(r->gateway->reads, r, room_answer);
+}
+
+enum request_step rooms_join(struct request *r)
+{
+    struct rooms_command *c = ARENA_NEW(&r->arena, struct rooms_command);
+    c->type = ROOMS_JOIN_ROOM;
+    c->join_room = (struct join_room){ .room_id = r->ids[0], .user_id = r->claims.user_id };
+    return dispatch_command(r, &rooms_stream, (struct any_record *)c, r->claims.user_id, room_joined);
+}
+
+/* --- GET /rooms/{room}/members --- */
+
+static void members_render(struct request *r, const struct list *l, const struct member_view *members, size_t count,
+                           const struct str *usernames)
+{
+    size_t shown = count < (size_t)l->limit ? count : (size_t)l->limit;
+    struct json j = response_json(r, 200);
+    json_open(&j, '{');
+    json_key(&j, "items");
+    json_open(&j, '[');
+    for (size_t i = 0; i < shown; i++) {
+        json_open(&j, '{');
+        json_field_uuid(&j, "userId", members[i].user_id);
+        json_field_str(&j, "username", usernames[i]);
+        json_field_str(&j, "role", str_of(members[i].role));
+        json_field_time(&j, "joinedAt", members[i].joined_at);
+        json_close(&j, '}');
+    }
+    list_end(r, &j, l, count > shown, shown > 0 ? members[shown - 1].user_id : uuid_nil);
+}
+
+static err members_load(struct request *r, struct pool_thread *thread)
+{
+    const struct list *l = r->state;
+    struct arena *arena = &thread->arena;
+    struct room_view room;
+    bool found;
+    TRY(room_find(thread->pg, arena, r->ids[0], r->claims.user_id, &room, &found));
+    if (!found) {
+        room_not_found(r);
+        return OK;
+    }
+    if (!room.is_member) {
+        problem(r, 403, "not_a_member", NULL, "You are not a member of this room.");
+        return OK;
+    }
+    struct member_view *members;
+    size_t count;
+    TRY(member_list(thread->pg, arena, r->ids[0], l->position, l->limit + 1, &members, &count));
+    struct uuid *ids = ARENA_ARRAY(arena, struct uuid, count + 1);
+    struct str *usernames = ARENA_ARRAY(arena, struct str, count + 1);
+    for (size_t i = 0; i < count; i++)
+        ids[i] = members[i].user_id;
+    TRY(account_usernames(thread->pg, arena, ids, count, usernames));
+    members_render(r, l, members, count, usernames);
+    return OK;
+}
+
+static enum request_step members_page(struct request *r, struct pool_thread *thread)
+{
+    err e = members_load(r, thread);
+    if (e != OK)
+        problem_err(r, e);
+    return REQUEST_DONE;
+}
+
+enum request_step rooms_members(struct request *r)
+{
+    struct list *l = ARENA_NEW(&r->arena, struct list);
+    l->name = list_name(r, "members", r->ids[0]);
+    if (!list_begin(r, l))
+        return REQUEST_DONE;
+    r->state = l;
+    return pool_run(r->gateway->reads, r, members_page);
+}
