@@ -18,7 +18,8 @@ OWN_STATE = os.path.join(ROOT, ".state-test")
 
 # Short enough to wait for, long enough for a machine that is busy with three servers.
 DEADLINE_MS = 3000
-SETTINGS = {"gateway.deadline_ms": DEADLINE_MS}
+SESSION_TIMEOUT_MS = 4000
+SETTINGS = {"gateway.deadline_ms": DEADLINE_MS, "worker.session_timeout_ms": SESSION_TIMEOUT_MS}
 
 
 @pytest.fixture(scope="session")

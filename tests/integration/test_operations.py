@@ -32,7 +32,7 @@ def test_respond_async_is_answered_202_and_its_operation_ends(ada, room):
 def test_an_operation_that_was_rejected_says_why(eve, room):
     operation = accepted(eve.request("POST", f"/rooms/{room}/messages", {"body": "let me in"}, headers={"Prefer": "respond-async"}))
     outcome = wait_until(lambda: ended(eve, operation), 10, "the operation ended")
-    assert outcome["status"] == "rejected" and outcome["problem"]["code"] == "not_a_member", outcome
+    assert outcome["status"] == "failed" and outcome["code"] == "not_a_member" and outcome["detail"], outcome
 
 
 def test_an_operation_is_nobody_elses_business(ada, eve, room):

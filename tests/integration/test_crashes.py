@@ -1,0 +1,204 @@
+"""Whoever dies when: every acknowledged message is in the history exactly once, with numbers without a gap, and every operation
+ends."""
+
+import random
+import signal
+import time
+
+import pytest
+
+import log
+from conftest import SESSION_TIMEOUT_MS
+from load import Load
+from stack import http_get, parse_metrics, send, total, wait_until
+
+
+@pytest.fixture
+def rooms(ada, ben):
+    rooms = [ada.room(f"Room {i}") for i in range(8)]
+    for room in rooms:
+        ben.join(room)
+    return rooms
+
+
+@pytest.fixture
+def load(mended, ada, ben, rooms):
+    return Load(mended, [ada, ben], rooms)
+
+
+def go_on(load, more=100, timeout=90):
+    """Until so many more messages were acknowledged."""
+    target = len(load.ledger) + more
+    wait_until(lambda: load.failures or len(load.ledger) >= target, timeout, f"{more} more acknowledged")
+
+
+def test_workers_killed_again_and_again_at_random_moments(stack, load):
+    with load:
+        go_on(load)
+        for _ in range(6):
+            pid = random.choice(wait_until(lambda: stack.pids("messages"), 30))
+            stack.kill("messages", pid=pid)
+            go_on(load, random.randrange(20, 200))
+    load.verify()
+
+
+def test_both_workers_killed_at_once(stack, load):
+    with load:
+        go_on(load)
+        for _ in range(2):
+            for pid in stack.pids("messages"):
+                send(pid, signal.SIGKILL)
+            go_on(load)
+    load.verify()
+
+
+def test_the_gateway_killed(stack, load):
+    with load:
+        for _ in range(3):
+            go_on(load)
+            stack.kill("gateway")
+        go_on(load)
+    load.verify()
+
+
+def test_the_broker_killed_and_started_again_after_five_seconds(stack, load):
+    with load:
+        go_on(load)
+        killed = time.monotonic()
+        stack.kill_for_good("kafka")
+        wait_until(lambda: time.monotonic() - killed > 5, 10)
+        stack.start("kafka")
+        go_on(load)
+    load.verify()
+
+
+def test_the_broker_killed_and_started_again_at_once(stack, load):
+    with load:
+        for _ in range(2):
+            go_on(load)
+            stack.wait_replaced("kafka", stack.kill("kafka"))
+        go_on(load)
+    load.verify()
+
+
+def test_postgresql_killed(stack, load):
+    with load:
+        for _ in range(2):
+            go_on(load)
+            stack.wait_replaced("postgres", stack.kill("postgres"))
+        go_on(load)
+    load.verify()
+
+
+def test_redis_killed_then_emptied(stack, load):
+    with load:
+        go_on(load)
+        stack.wait_replaced("redis", stack.kill("redis"))
+        go_on(load)
+        stack.redis().flushall()
+        go_on(load)
+    load.verify()
+
+
+def test_redis_paused(stack, load):
+    """It neither answers nor refuses: slower, nothing wrong."""
+    with load:
+        go_on(load)
+        with stack.paused(stack.pid("redis")):
+            go_on(load, 40)
+        go_on(load)
+    load.verify()
+
+
+def owned(stack):
+    """Partitions by the pid of who owns them; a process that does not answer owns none that we know of."""
+    found = {}
+    for worker in stack.workers("messages"):
+        try:
+            found[worker["pid"]] = total(parse_metrics(http_get(worker["metrics"], timeout=1)[1].decode()), "aether_worker_partitions")
+        except OSError:
+            found[worker["pid"]] = None
+    return found
+
+
+@pytest.fixture
+def shared(stack):
+    """Both workers own partitions; the number of all."""
+    count = log.topics(stack.bootstrap())["rooms.commands"]
+
+    def both():
+        parts = owned(stack).values()
+        return len(parts) == 2 and all(parts) and sum(parts) == count
+
+    wait_until(both, 60, "both workers own partitions")
+    return count
+
+
+def test_two_workers_of_one_kind_share_the_partitions_and_both_make_progress(stack, shared, load):
+    before = [total(m, "aether_worker_commands_total") for m in stack.metrics("messages")]
+    with load:
+        go_on(load, 200)
+    after = [total(m, "aether_worker_commands_total") for m in stack.metrics("messages")]
+    assert all(later > earlier for earlier, later in zip(before, after)), (before, after)
+    load.verify()
+
+
+def test_when_one_of_two_is_lost_the_other_takes_over(stack, shared, load):
+    with load:
+        go_on(load)
+        lost = stack.kill_for_good("messages")
+        wait_until(lambda: [parts for pid, parts in owned(stack).items() if pid and pid != lost] == [shared], 60, "the other owns all")
+        go_on(load)
+        stack.start("messages")
+        wait_until(lambda: sorted(parts or 0 for parts in owned(stack).values())[0] > 0, 60, "shared again")
+        go_on(load)
+    load.verify()
+
+
+def test_a_zombie_paused_past_its_session_and_continued_does_no_harm(stack, shared, load):
+    with load:
+        for _ in range(2):
+            go_on(load)
+            zombie = stack.pid("messages")
+            with stack.paused(zombie):
+                wait_until(lambda: [parts for pid, parts in owned(stack).items() if pid != zombie] == [shared],
+                           SESSION_TIMEOUT_MS / 1000 + 60, "the other owns all")
+                go_on(load)
+            go_on(load)
+    load.verify()
+
+
+def test_a_worker_paused_amid_its_transaction_does_not_hold_the_others_up(stack, shared, load):
+    """It holds the lock on its checkpoint's row; PostgreSQL must end that transaction before long."""
+    with load:
+        go_on(load)
+        zombies = stack.pids("messages")[:1]
+        connection = stack.connect()
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute("LOCK TABLE messages.operations IN SHARE MODE")  # the transactions wait behind it
+                wait_until(lambda: stack.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")[0][0] >= 2, 20,
+                           "both workers wait in their transactions")
+                for pid in zombies:
+                    send(pid, signal.SIGSTOP)
+        finally:
+            connection.close()
+        try:
+            wait_until(lambda: [parts for pid, parts in owned(stack).items() if pid not in zombies] == [shared],
+                       SESSION_TIMEOUT_MS / 1000 + 60, "the other owns all")
+            go_on(load)
+        finally:
+            for pid in zombies:
+                send(pid, signal.SIGCONT)
+        go_on(load)
+    load.verify()
+
+
+def test_everything_killed_at_once(stack, load):
+    with load:
+        go_on(load)
+        for kind in ("messages", "users", "gateway", "redis", "postgres", "kafka"):
+            for pid in stack.pids(kind):
+                stack.kill(kind, pid=pid)
+        go_on(load)
+    load.verify()
