@@ -29,36 +29,32 @@ static const struct str epoch_key = { "aether:rooms:epoch", sizeof "aether:rooms
 /* KEYS: epoch. */
 static const struct redis_script script_new_epoch = { LUA_NEW_EPOCH "return new_epoch(KEYS[1])" };
 
-/* Once a partition and batch. KEYS: epoch, tail. ARGV: first and last offset of the batch. */
-static const struct redis_script script_join_tail = {
-    LUA_NEW_EPOCH "local tail = tonumber(redis.call('GET', KEYS[2]))\n"
-                  "if not tail or tail < tonumber(ARGV[1]) - 1 or redis.call('EXISTS', KEYS[1]) == 0 then\n"
-                  "  new_epoch(KEYS[1])\n"
-                  "end\n"
-                  "if not tail or tail < tonumber(ARGV[2]) then redis.call('SET', KEYS[2], ARGV[2]) end\n"
-                  "return 1",
-};
-
-/* Once a room and batch. KEYS: room, epoch, tail. ARGV: last offset of the batch in this partition, version, field,
- * value, … A tail that is ahead means that somebody has written later facts than these: a new owner after a fenced one,
- * or the other way round. Then only the version is kept, so that the head is unknown until a read from PostgreSQL is at
- * least as new. */
+/* Once a room and batch. KEYS: room, epoch, tail. ARGV: first and last offset of the batch in this partition, version,
+ * field, value, … The first call of a batch moves the tail, the others find it where the batch ends. A tail that is
+ * ahead means that somebody has written later facts than these: a new owner after a fenced one, or the other way round.
+ * Then only the version is kept, so that the head is unknown until a read from PostgreSQL is at least as new. */
 static const struct redis_script script_write = {
-    "local now = redis.call('MGET', KEYS[2], KEYS[3])\n"
-    "local was = redis.call('HMGET', KEYS[1], 'e', 'v')\n"
-    "if was[1] ~= now[1] then\n"
-    "  redis.call('DEL', KEYS[1])\n"
-    "elseif tonumber(was[2]) > tonumber(ARGV[2]) then\n"
-    "  return 0\n"
-    "end\n"
-    "if now[2] == ARGV[1] then\n"
-    "  redis.call('HSET', KEYS[1], 'e', now[1], 'v', ARGV[2], unpack(ARGV, 3))\n"
-    "else\n"
-    "  redis.call('DEL', KEYS[1])\n"
-    "  redis.call('HSET', KEYS[1], 'e', now[1], 'v', ARGV[2])\n"
-    "end\n"
-    "redis.call('EXPIRE', KEYS[1], " EXPIRES ")\n"
-    "return 1",
+    LUA_NEW_EPOCH "local now = redis.call('MGET', KEYS[2], KEYS[3])\n"
+                  "local epoch, tail = now[1], tonumber(now[2])\n"
+                  "if not epoch or not tail or tail < tonumber(ARGV[1]) - 1 then epoch = new_epoch(KEYS[2]) end\n"
+                  "if not tail or tail < tonumber(ARGV[2]) then\n"
+                  "  tail = tonumber(ARGV[2])\n"
+                  "  redis.call('SET', KEYS[3], ARGV[2])\n"
+                  "end\n"
+                  "local was = redis.call('HMGET', KEYS[1], 'e', 'v')\n"
+                  "if was[1] ~= epoch then\n"
+                  "  redis.call('DEL', KEYS[1])\n"
+                  "elseif tonumber(was[2]) > tonumber(ARGV[3]) then\n"
+                  "  return 0\n"
+                  "end\n"
+                  "if tail == tonumber(ARGV[2]) then\n"
+                  "  redis.call('HSET', KEYS[1], 'e', epoch, 'v', ARGV[3], unpack(ARGV, 4))\n"
+                  "else\n"
+                  "  redis.call('DEL', KEYS[1])\n"
+                  "  redis.call('HSET', KEYS[1], 'e', epoch, 'v', ARGV[3])\n"
+                  "end\n"
+                  "redis.call('EXPIRE', KEYS[1], " EXPIRES ")\n"
+                  "return 1",
 };
 
 /* What was read from PostgreSQL. KEYS: room, epoch. ARGV: epoch before the read, version, field, value, … A version
@@ -267,11 +263,6 @@ static err write_room(struct call *call, struct arena *arena, struct buf *scratc
 
 static err write_all(struct redis *redis, struct arena *arena, struct buf *scratch, const struct writes *w)
 {
-    for (const struct span *span = w->spans; span; span = span->next) {
-        const struct str argv[] = { epoch_key, tail_key(arena, span->partition), integer(arena, span->first),
-                                    integer(arena, span->last) };
-        TRY(redis_add_script(redis, &script_join_tail, 2, 4, argv));
-    }
     struct call *call = arena_alloc_raw(arena, sizeof *call);
     for (const struct room_write *room = w->first; room; room = room->next) {
         const struct span *span = w->spans;
@@ -280,12 +271,13 @@ static err write_all(struct redis *redis, struct arena *arena, struct buf *scrat
         call->redis = redis;
         call->script = &script_write;
         call->keys = 3;
-        call->head = call->argc = 5;
+        call->head = call->argc = 6;
         call->argv[0] = room_key(arena, room->id);
         call->argv[1] = epoch_key;
         call->argv[2] = tail_key(arena, room->partition);
-        call->argv[3] = integer(arena, span->last);
-        call->argv[4] = integer(arena, room->version);
+        call->argv[3] = integer(arena, span->first);
+        call->argv[4] = integer(arena, span->last);
+        call->argv[5] = integer(arena, room->version);
         TRY(write_room(call, arena, scratch, room));
     }
     return OK;
