@@ -1,6 +1,7 @@
 """programs: our binaries: how they are built, and which settings each of them knows."""
 
 import os
+import re
 import subprocess
 
 import console
@@ -10,7 +11,14 @@ from state import REPOSITORY
 # The system's own tools first: a Python of pyenv or a JDK of somebody else need not have what the packages bring.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin:" + os.environ.get("PATH", "")
 
-WORKERS = ("users", "messages")  # in the order in which they are started
+
+def _workers():
+    """The one list of workers is in consumers/meson.build; in its order they are started."""
+    with open(os.path.join(REPOSITORY, "consumers", "meson.build")) as file:
+        return tuple(re.findall(r"'(\w+)'", re.search(r"^workers = \[(.*?)\]", file.read(), re.MULTILINE | re.DOTALL)[1]))
+
+
+WORKERS = _workers()
 
 
 def worker_target(worker):
@@ -51,20 +59,21 @@ class Program:
         self.name = os.path.basename(target)
 
     def settings(self):
+        """{name: environment variable}"""
         if not os.path.exists(self.path):
             raise Failure(f"{self.path} is not there; build it, or run ops/up without --only")
         told = subprocess.run([self.path, "--help=markdown"], env={"PATH": PATH}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True)
-        rows = [line.split("|")[1].strip(" `") for line in told.stdout.splitlines() if line.startswith("|")]
-        names = {row for row in rows if "." in row}
-        if told.returncode or not names:
+        rows = [[cell.strip(" `") for cell in line.split("|")] for line in told.stdout.splitlines() if line.startswith("|")]
+        known = {row[1]: row[2] for row in rows if len(row) > 3 and row[2].startswith("AETHER_")}
+        if told.returncode or not known:
             raise Failure(f"{self.path} --help=markdown does not list its settings: {console.last_line(told.stdout)}")
-        return names
+        return known
 
     def environment(self, values):
         """AETHER_ variables for those of {setting: value} that this program knows."""
         known = self.settings()
-        return {variable(name): value for name, value in values.items() if name in known or name.startswith("kafka.")}
+        return {known.get(name) or variable(name): value for name, value in values.items() if name in known or name.startswith("kafka.")}
 
 
 def variable(setting):

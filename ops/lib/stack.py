@@ -21,6 +21,8 @@ DEFAULTS = {
     "environment": {},  # --env NAME=VALUE
     "build": None,      # None: build/ in the repository
 }
+# The one part of the caller's environment that is passed on, so that tests of a sanitized build need no --env.
+SANITIZER_OPTIONS = ("ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS")
 SERVERS = ("kafka", "postgres", "redis")
 
 
@@ -94,7 +96,9 @@ class Stack:
         }
 
     def environment(self):
-        return {"PATH": programs.PATH, "LANG": "C.UTF-8", "TZ": "UTC", "HOME": os.environ.get("HOME", "/"), **self.asked["environment"]}
+        sanitizers = {name: os.environ[name] for name in SANITIZER_OPTIONS if name in os.environ}
+        return {"PATH": programs.PATH, "LANG": "C.UTF-8", "TZ": "UTC", "HOME": os.environ.get("HOME", "/"), **sanitizers,
+                **self.asked["environment"]}
 
     def server(self, name):
         """Makes its folder and configuration when they are not there."""
@@ -121,7 +125,8 @@ class Stack:
 
     def check_settings(self):
         """Every --set must mean something to somebody."""
-        known = set().union(*(program.settings() for program in self.programs().values()))
+        every = [programs.Program(self.build_folder(), programs.TOPICS), *self.programs().values()]
+        known = set().union(*(program.settings() for program in every))
         for name in self.asked["settings"]:
             if name not in known and not name.startswith("kafka."):
                 raise Failure(f"no program has a setting {name}; the settings are listed by {self.programs()['gateway'].path} --help "

@@ -184,9 +184,12 @@ def apply_topics(stack):
         argv, environment = stack.run_topics(["apply"])
         done = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               text=True)
-        if done.returncode:
+        if done.returncode not in (0, 1):
             raise Failure(f"aether-topics apply: {console.last_line(done.stdout)}")
-        this.note = console.last_line(done.stdout)
+        created = sum(": created" in line for line in done.stdout.splitlines())
+        this.note = f"{created} created" if created else "all there"
+    if done.returncode == 1:  # it never changes what is there; that is for a person to decide
+        console.warn(f"topics differ from the table:\n{done.stdout.rstrip()}")
 
 
 def start_programs(stack, names):

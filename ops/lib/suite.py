@@ -1,0 +1,314 @@
+"""suite: ops/test. A part is a function that runs something and says how many tests passed and failed; see PARTS."""
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+import xml.etree.ElementTree
+
+import console
+import programs
+from console import Failure
+from state import REPOSITORY
+
+FOLDER = os.path.join(REPOSITORY, ".state-test")
+LOGS = os.path.join(FOLDER, "report")
+# The integration tests keep their stack in FOLDER itself.
+STACK_LOGS = os.path.join(FOLDER, "logs")
+TSAN_SUPPRESSIONS = os.path.join(REPOSITORY, "tests", "tsan.suppressions")
+CHAOS_SECONDS = 60
+FUZZ_SECONDS = 30
+
+SANITIZERS = {
+    "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1:abort_on_error=0",
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    "TSAN_OPTIONS": f"suppressions={TSAN_SUPPRESSIONS}:second_deadlock_stack=1",
+}
+REPORT = re.compile(r"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|ThreadSanitizer:DEADLYSIGNAL|: runtime error: ")
+
+
+class Result:
+    def __init__(self, passed=0, failed=0, skipped=0, complaint=""):
+        self.passed, self.failed, self.skipped, self.complaint = passed, failed, skipped, complaint
+
+    def add(self, other):
+        self.passed, self.failed, self.skipped = self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped
+        self.complaint = "\n".join(filter(None, (self.complaint, other.complaint)))
+        return self
+
+
+def one(good, complaint=""):
+    return Result(passed=1) if good else Result(failed=1, complaint=complaint)
+
+
+# --- running things ---
+
+def environment(**more):
+    return {**os.environ, "PATH": programs.PATH, **SANITIZERS, **more}
+
+
+def run(argv, log, seconds, env=None):
+    """Runs with its output added to LOGS/log; its exit status, or None when it took longer and was killed with all it started
+    in its process group."""
+    with open(log, "ab") as out:
+        out.write(f"$ {' '.join(map(str, argv))}\n".encode())
+        out.flush()
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=env or environment(),
+                                   cwd=REPOSITORY, start_new_session=True)
+    try:
+        return process.wait(seconds)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt) as stopped:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if isinstance(stopped, KeyboardInterrupt):
+            raise
+        with open(log, "ab") as out:
+            out.write(f"ops/test: stopped after {seconds} s\n".encode())
+        return None
+
+
+def must(argv, log, seconds, what, env=None):
+    if run(argv, log, seconds, env) != 0:
+        raise Failure(f"{what} failed")
+
+
+def build(name, log, *setup, targets=(), env=None):
+    """A build folder of its own under .state-test; returns it."""
+    folder = os.path.join(FOLDER, f"build-{name}")
+    if not os.path.exists(os.path.join(folder, "build.ninja")):
+        shutil.rmtree(folder, ignore_errors=True)
+        must(["meson", "setup", folder, REPOSITORY, *setup], log, 300, "meson setup", env)
+    must(["ninja", "-C", folder, *targets], log, 1200, "the build", env)
+    return folder
+
+
+def asan_build(log):
+    return build("asan", log, "--buildtype=debugoptimized", "-Db_sanitize=address,undefined", "-Dwerror=true")
+
+
+def tsan_build(log):
+    return build("tsan", log, "--buildtype=debugoptimized", "-Db_sanitize=thread", "-Dwerror=true")
+
+
+@contextlib.contextmanager
+def servers(log):
+    """Kafka, PostgreSQL and Redis, empty; yields what the C tests want to know of them."""
+    state = os.path.join(FOLDER, "servers")
+    wipe(state, log)
+    try:
+        must([ops("up"), "--state", state, "--servers", "--port-base", "auto", "--no-install"], log, 300, "starting the servers")
+        told = json.loads(subprocess.run([ops("status"), "--state", state, "--json"], stdout=subprocess.PIPE, check=True).stdout)
+        yield {"AETHER_TEST_KAFKA": told["kafka"]["bootstrap"], "AETHER_TEST_POSTGRES_DSN": told["postgres"]["dsn"],
+               "AETHER_TEST_REDIS_URL": told["redis"]["url"]}
+    finally:
+        wipe(state, log)
+
+
+def ops(command):
+    return os.path.join(REPOSITORY, "ops", command)
+
+
+def wipe(state, log):
+    if os.path.exists(os.path.join(state, "stack.json")):
+        run([ops("down"), "--state", state, "--wipe", "--quiet"], log, 300)
+
+
+# --- counting ---
+
+def meson_tests(folder, log, arguments, env, timeout_multiplier=2):
+    run(["meson", "test", "-C", folder, "--no-rebuild", "--num-processes", "1", "--print-errorlogs", "-t", str(timeout_multiplier), *arguments],
+        log, 1200, environment(**env))
+    result = Result()
+    with contextlib.suppress(FileNotFoundError), open(os.path.join(folder, "meson-logs", "testlog.json")) as file:
+        for line in file:
+            result.add(check_cases(json.loads(line)))
+    if not result.passed + result.failed:
+        result.add(one(False, "meson test ran nothing"))
+    return result
+
+
+def check_cases(test):
+    """Check counts the tests inside a program; another program is one test."""
+    if test["result"] == "SKIP":
+        return Result(skipped=1)
+    good = test["result"] in ("OK", "EXPECTEDFAIL")
+    checks = re.findall(r"^\d+%: Checks: (\d+), Failures: (\d+), Errors: (\d+)", test.get("stdout") or "", re.MULTILINE)
+    bad = sum(int(failures) + int(errors) for _, failures, errors in checks)
+    every = sum(int(count) for count, _, _ in checks)
+    if good:
+        return Result(passed=max(every, 1))
+    return Result(passed=every - bad, failed=max(bad, 1), complaint=f"{test['name']}: {test['result'].lower()}")
+
+
+def pytest(name, log, paths, env=None, seconds=1200, arguments=()):
+    report = os.path.join(LOGS, f"{name}.xml")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(report)
+    status = run(["/usr/bin/python3", "-B", "-m", "pytest", "-v", "-p", "no:cacheprovider", f"--junitxml={report}", *arguments, *paths], log,
+                 seconds, environment(**(env or {})))
+    result = Result()
+    if os.path.exists(report):
+        for case in xml.etree.ElementTree.parse(report).getroot().iter("testcase"):
+            if case.find("skipped") is not None:
+                result.skipped += 1
+            elif case.find("failure") is not None or case.find("error") is not None:
+                result.add(one(False, f"{case.get('classname')}::{case.get('name')}"))
+            else:
+                result.passed += 1
+    if status not in (0, 1) or not result.passed + result.failed:
+        result.add(one(False, f"pytest ended with {'a time-out' if status is None else f'status {status}'}"))
+    return result
+
+
+def no_reports(logs):
+    """One test: the processes of a sanitized stack had nothing to report, at their end (leaks) either."""
+    found = []
+    for place, _, files in os.walk(logs):
+        for name in files:
+            with open(os.path.join(place, name), errors="replace") as file:
+                found += [f"{os.path.join(place, name)}: {line.strip()}" for line in file if REPORT.search(line)]
+    return one(not found, f"{len(found)} reports of sanitizers, the first is {found[0]}" if found else "")
+
+
+# --- the parts ---
+
+def layers(log):
+    return one(run(["/usr/bin/python3", "tests/layering/layering.py"], log, 60) == 0, "an include breaks the layers")
+
+
+def unit(log):
+    folder = asan_build(log)
+    with servers(log) as where:
+        return meson_tests(folder, log, [], where, 4)
+
+
+def threads(log):
+    """TSan where threads meet: the gateway, the producer, the runtime."""
+    folder = tsan_build(log)
+    suites = [word for suite in ("gateway", "log", "runtime") for word in ("--suite", suite)]
+    with servers(log) as where:
+        result = meson_tests(folder, log, suites, where, 6)
+    result.add(pytest("threads", log, ["tests/integration/test_conversation.py", "tests/integration/test_shutdown.py"],
+                      {"AETHER_TEST_BUILD": folder}))
+    return result.add(no_reports(STACK_LOGS))
+
+
+def fuzz(log):
+    folder = build("fuzz", log, "--buildtype=debugoptimized", "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dwerror=true",
+                   env=environment(CC="clang-14"))
+    told = subprocess.run(["meson", "introspect", "--targets", folder], stdout=subprocess.PIPE, check=True, env=environment())
+    result = Result()
+    for target in json.loads(told.stdout):
+        if target["type"] == "executable" and target["name"].startswith("fuzz_"):
+            corpus = os.path.join(REPOSITORY, "tests", "fuzz", "corpus", target["name"])
+            work = os.path.join(FOLDER, "fuzz", target["name"])
+            os.makedirs(work, exist_ok=True)
+            good = run([target["filename"][0], f"-max_total_time={FUZZ_SECONDS}", "-timeout=10", "-rss_limit_mb=1024",
+                        f"-artifact_prefix={work}/", work, corpus], log, FUZZ_SECONDS + 120) == 0
+            result.add(one(good, f"{target['name']} found something; what it was fed is in {work}"))
+    return result if result.passed + result.failed else one(False, "there are no fuzz targets")
+
+
+def stack(log):
+    return pytest("stack", log, ["tests/ops"])
+
+
+def release(log):
+    """What a person does first, on release programs: up, with its conversation; up again; down."""
+    state = os.path.join(FOLDER, "release")
+    wipe(state, log)
+    try:
+        result = one(run([ops("up"), "--state", state, "--port-base", "auto", "--no-install"], log, 900) == 0, "ops/up failed")
+        began = time.monotonic()
+        result.add(one(run([ops("up"), "--state", state, "--no-install"], log, 120) == 0, "the second ops/up failed"))
+        result.add(one(time.monotonic() - began < 15, "the second ops/up took longer than 15 s"))
+        result.add(one(run([ops("status"), "--state", state], log, 30) == 0, "ops/status says that something does not run"))
+        result.add(one(run([ops("down"), "--state", state], log, 120) == 0, "ops/down failed"))
+        return result
+    finally:
+        wipe(state, log)
+
+
+def integration(log):
+    folder = asan_build(log)
+    result = pytest("integration", log, ["tests/integration"], {"AETHER_TEST_BUILD": folder}, 1500)
+    return result.add(no_reports(STACK_LOGS))
+
+
+def chaos(log):
+    return one(run([ops("chaos/run"), "--seconds", str(CHAOS_SECONDS)], log, CHAOS_SECONDS + 600) == 0, "ops/chaos found a contradiction")
+
+
+PARTS = {
+    "layers": (layers, "no include breaks the layers"),
+    "unit": (unit, "C tests with ASan and UBSan, leaks are failures; on Kafka, PostgreSQL and Redis where they need them"),
+    "threads": (threads, "C tests and conversations of the gateway with TSan"),
+    "fuzz": (fuzz, f"fuzz targets for {FUZZ_SECONDS} s each, with the saved corpus"),
+    "stack": (stack, "what ops/up, ops/down and ops/status promise"),
+    "release": (release, "the first contact: up, the conversation, up again, down, on release programs"),
+    "integration": (integration, "the system from outside, faults included, with ASan and UBSan"),
+    "chaos": (chaos, f"{CHAOS_SECONDS} s of load with everything being killed, on release programs"),
+}
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(prog="ops/test", allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     description="Everything that is tested, on real servers, from a clean checkout. The last line is "
+                                     "`N passed, N failed`;\nlogs and builds are in .state-test/.",
+                                     epilog="parts:\n" + "\n".join(f"  {name:<12} {doc}" for name, (_, doc) in PARTS.items()))
+    parser.add_argument("parts", nargs="*", metavar="PART", help="only these")
+    parser.add_argument("--list", action="store_true", help="lists the parts")
+    parser.add_argument("--no-install", action="store_true", help="does not look for missing packages")
+    return parser.parse_args(argv)
+
+
+def main(argv):
+    options = parse(argv)
+    if options.list:
+        print("\n".join(f"{name:<12} {doc}" for name, (_, doc) in PARTS.items()))
+        return 0
+    for name in options.parts:
+        if name not in PARTS:
+            raise Failure(f"there is no part {name}; there are {', '.join(PARTS)}")
+    os.makedirs(LOGS, exist_ok=True)
+    if shutil.disk_usage(FOLDER).free >> 20 < 4096:
+        raise Failure(f"less than 4096 MB are free on the disk of {FOLDER}; make room and run this again")
+    total = Result()
+    began = time.monotonic()
+    for name in options.parts or PARTS:
+        total.add(run_part(name))
+    minutes = (time.monotonic() - began) / 60
+    print(f"\n{minutes:.1f} minutes" + (f", {total.skipped} skipped" if total.skipped else ""))
+    if total.complaint:
+        print("failed:\n" + "\n".join(f"  {line}" for line in total.complaint.splitlines()))
+    print(f"{total.passed} passed, {total.failed} failed", flush=True)
+    return 1 if total.failed or not total.passed else 0
+
+
+def run_part(name):
+    log = os.path.join(LOGS, f"{name}.log")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(log)
+    print(f"{name:<12} {PARTS[name][1]}", flush=True)
+    began = time.monotonic()
+    try:
+        result = PARTS[name][0](log)
+    except Failure as failure:
+        result = one(False, str(failure))
+    print(f"{'':<12} {result.passed} passed, {result.failed} failed" + (f", {result.skipped} skipped" if result.skipped else "") +
+          f"  ({time.monotonic() - began:.0f} s)", flush=True)
+    if result.failed:
+        print(f"--- the last lines of {log}")
+        print(console.tail(log, 40))
+        print("---", flush=True)
+    result.complaint = "\n".join(f"{name}: {line}" for line in result.complaint.splitlines())
+    return result
