@@ -1,0 +1,126 @@
+/* How fast one process folds messages into the projection, with its indexes. Not a test: run it by hand,
+ *     AETHER_TEST_POSTGRES_DSN=… build/tests/consumers/bench_fold [facts, default 1000000] [rooms 1000] [batch 2000] …
+ * Each further argument is another batch size. Prints facts a second, how long the server was waited for, and bytes a
+ * row. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "consumers/messages/streams.h"
+#include "ops/runtime/clock.h"
+#include "tests/consumers/database.h"
+
+#define BODY_LEN 120
+
+struct load {
+    size_t facts, rooms;
+    int64_t *last_seq;
+    struct uuid *room_ids, *user_ids;
+    uint64_t chance;
+};
+
+static uint64_t any(struct load *l)
+{
+    l->chance ^= l->chance << 13;
+    l->chance ^= l->chance >> 7;
+    l->chance ^= l->chance << 17;
+    return l->chance >> 11;
+}
+
+static void create_rooms(struct load *l, struct database *d, const struct stream_worker *worker)
+{
+    struct rooms_fact *facts = mem_alloc(l->rooms * sizeof *facts);
+    struct placed_fact *placed = mem_alloc(l->rooms * sizeof *placed);
+    for (size_t i = 0; i < l->rooms; i++) {
+        facts[i].type = ROOMS_ROOM_CREATED;
+        facts[i].room_created = (struct room_created){ .meta = { .actor = l->user_ids[i], .at = 1700000000000 },
+                                                       .room_id = l->room_ids[i],
+                                                       .name = { .clear = STR("room"), .state = OPEN } };
+        placed[i] = (struct placed_fact){ (const struct any_record *)&facts[i], 0, (int64_t)i };
+    }
+    database_fold(d, worker, placed, l->rooms, 0);
+    free(facts);
+    free(placed);
+}
+
+static void run(struct load *l, size_t batch)
+{
+    static char body[BODY_LEN + 1];
+    memset(body, 'x', BODY_LEN);
+    const struct worker_definition *const definitions[] = { &messages_definition, NULL };
+    const struct stream_worker *worker = messages_definition.streams[0];
+    struct database d;
+    database_create(&d, definitions);
+    database_run(&d, "SET synchronous_commit = on");
+    memset(l->last_seq, 0, l->rooms * sizeof *l->last_seq);
+    create_rooms(l, &d, worker);
+
+    struct arena arena;
+    arena_init(&arena, 256 * 1024);
+    struct rooms_fact *facts = mem_alloc(batch * sizeof *facts);
+    struct placed_fact *placed = mem_alloc(batch * sizeof *placed);
+    int64_t queueing = 0, waiting = 0;
+    for (size_t at = 0; at < l->facts; at += batch) {
+        const size_t count = batch < l->facts - at ? batch : l->facts - at;
+        for (size_t i = 0; i < count; i++) {
+            const size_t room = any(l) % l->rooms;
+            facts[i].type = ROOMS_MESSAGE_POSTED;
+            facts[i].message_posted = (struct message_posted){
+                .meta = { .actor = l->user_ids[any(l) % l->rooms], .at = 1700000000000 + (int64_t)at },
+                .room_id = l->room_ids[room],
+                .message_id = uuid_v7(1700000000000 + (int64_t)(at + i)),
+                .seq = ++l->last_seq[room],
+                .body = { .clear = { body, BODY_LEN }, .state = OPEN },
+            };
+            placed[i] = (struct placed_fact){ (const struct any_record *)&facts[i], 0, (int64_t)(l->rooms + at + i) };
+        }
+        const int64_t began = clock_mono_us();
+        if (pg_batch_begin(d.pg) != OK || pg_batch_add(d.pg, &pg_sql_begin, NULL) != OK ||
+            worker->fold(d.pg, &arena, placed, count) != OK || pg_batch_add(d.pg, &pg_sql_commit, NULL) != OK) {
+            fprintf(stderr, "fold: %s\n", err_message());
+            exit(1);
+        }
+        const int64_t queued = clock_mono_us();
+        if (pg_batch_end(d.pg, NULL, 0) != OK) {
+            fprintf(stderr, "fold: %s\n", err_message());
+            exit(1);
+        }
+        queueing += queued - began;
+        waiting += clock_mono_us() - queued;
+        arena_reset(&arena);
+    }
+    arena_reset(&arena);
+    const struct str size =
+        database_value(&d, &arena,
+                       "SELECT (pg_table_size('messages.messages') / count(*)) || ' + ' ||"
+                       "       (pg_indexes_size('messages.messages') / count(*)) FROM messages.messages");
+    printf("batch %6zu: %8.0f facts/s (%5.1f s; %4.1f s ours, %5.1f s the server's), %s bytes a row (table + index)\n",
+           batch, (double)l->facts * 1e6 / (double)(queueing + waiting), (double)(queueing + waiting) / 1e6,
+           (double)queueing / 1e6, (double)waiting / 1e6, arena_str(&arena, size).ptr);
+    fflush(stdout);
+    arena_finish(&arena);
+    free(facts);
+    free(placed);
+    database_destroy(&d);
+}
+
+int main(int argc, char **argv)
+{
+    struct load l = { .facts = argc > 1 ? strtoul(argv[1], NULL, 10) : 1000000,
+                      .rooms = argc > 2 ? strtoul(argv[2], NULL, 10) : 1000,
+                      .chance = 88172645463325252ull };
+    l.last_seq = mem_alloc(l.rooms * sizeof *l.last_seq);
+    l.room_ids = mem_alloc(l.rooms * sizeof *l.room_ids);
+    l.user_ids = mem_alloc(l.rooms * sizeof *l.user_ids);
+    for (size_t i = 0; i < l.rooms; i++) {
+        l.room_ids[i] = uuid_v7(1600000000000 + (int64_t)i);
+        l.user_ids[i] = uuid_v7(1500000000000 + (int64_t)i);
+    }
+    if (argc <= 3)
+        run(&l, 2000);
+    for (int i = 3; i < argc; i++)
+        run(&l, strtoul(argv[i], NULL, 10));
+    free(l.last_seq);
+    free(l.room_ids);
+    free(l.user_ids);
+    return 0;
+}
