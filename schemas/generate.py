@@ -39,10 +39,10 @@ def snake(name):
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-def c_string(text):
+def c_bytes(raw):
     """A C string literal of ASCII; octal escapes, since a hexadecimal one would swallow the digits behind it."""
     out = []
-    for byte in text.encode("utf-8"):
+    for byte in raw:
         char = chr(byte)
         if char in '"\\':
             out.append("\\" + char)
@@ -51,6 +51,10 @@ def c_string(text):
         else:
             out.append("\\%03o" % byte)
     return '"' + "".join(out) + '"'
+
+
+def c_string(text):
+    return c_bytes(text.encode("utf-8"))
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -279,8 +283,9 @@ class Field:
                 raw = value.encode("utf-8" if self.kind in ("FIELD_STRING", "FIELD_UUID") else "latin-1")
             except UnicodeEncodeError:
                 raise wrong
-            literal = '"' + "".join("\\%03o" % b for b in raw) + '"'
-            return f".default_text = {{ {literal}, {len(raw)} }}" if raw else ""
+            if 0 in raw:
+                raise SchemaError(f"{at}: avro-c cannot parse a schema with a NUL in a default")
+            return f".default_text = {{ {c_bytes(raw)}, {len(raw)} }}" if raw else ""
         if self.kind in ("FIELD_INT", "FIELD_LONG"):
             bits = 31 if self.kind == "FIELD_INT" else 63
             if type(value) is not int or not -(2**bits) <= value < 2**bits:
