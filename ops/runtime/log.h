@@ -21,12 +21,14 @@ struct log_field {
     struct uuid uuid;
 };
 
+/* clang-format off */
 #define F_STR(n, c_string) { .name = (n), .type = LOG_FIELD_STR, .str = str_of(c_string) }
 #define F_STRN(n, s)       { .name = (n), .type = LOG_FIELD_STR, .str = (s) }
 #define F_INT(n, i)        { .name = (n), .type = LOG_FIELD_INT, .integer = (int64_t)(i) }
 #define F_NUMBER(n, d)     { .name = (n), .type = LOG_FIELD_NUMBER, .number = (d) }
 #define F_UUID(n, id)      { .name = (n), .type = LOG_FIELD_UUID, .uuid = (id) }
 #define F_ERR              { .name = "error", .type = LOG_FIELD_STR, .str = str_of(err_message()) }
+/* clang-format on */
 
 #define LOG(level, event, ...)                                                                                         \
     do {                                                                                                               \

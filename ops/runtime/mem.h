@@ -2,9 +2,9 @@
  * restart recovers, so no caller checks for NULL. Nothing here is locked: one owner, one thread at a time. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdbool.h>
 #include <string.h>
 
 /* A view of bytes, not NUL-terminated, not owned. {NULL, 0} is empty. */
@@ -25,9 +25,9 @@ static inline bool str_equal(struct str a, struct str b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
-void *mem_alloc(size_t size);                /* zeroed */
+void *mem_alloc(size_t size);                 /* zeroed */
 void *mem_resize(void *pointer, size_t size); /* realloc that cannot fail */
-char *mem_copy_string(const char *c_string); /* strdup that cannot fail; NULL gives NULL */
+char *mem_copy_string(const char *c_string);  /* strdup that cannot fail; NULL gives NULL */
 
 /* A growable byte buffer. Zero-initialise it, buf_finish frees it; buf_clear keeps the memory for the next use. */
 struct buf {

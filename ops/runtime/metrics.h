@@ -23,10 +23,10 @@ struct metrics;
 struct metrics *metrics_create(const struct metric *table, size_t count); /* the table is kept, not copied */
 void metrics_destroy(struct metrics *m);
 
-void metrics_add(struct metrics *m, size_t id, int64_t n);            /* counter, gauge */
-void metrics_set(struct metrics *m, size_t id, int64_t value);        /* gauge */
+void metrics_add(struct metrics *m, size_t id, int64_t n);                   /* counter, gauge */
+void metrics_set(struct metrics *m, size_t id, int64_t value);               /* gauge */
 void metrics_observe_us(struct metrics *m, size_t id, int64_t microseconds); /* histogram */
-int64_t metrics_read(const struct metrics *m, size_t id);             /* counter, gauge; a histogram's count */
+int64_t metrics_read(const struct metrics *m, size_t id);                    /* counter, gauge; a histogram's count */
 
 /* Appends the table, and the process's own rows (process_resident_memory_bytes, process_cpu_seconds_total,
  * process_open_fds, process_start_time_seconds, aether_build_info). */

@@ -3,7 +3,7 @@
 
 #include <stdbool.h>
 
-void stop_init(void);       /* installs the handlers; call before the first thread starts */
-bool stop_requested(void);  /* any thread */
-int stop_fd(void);          /* becomes readable when stop is requested (eventfd); for poll */
-void stop_request(void);    /* as if SIGTERM had come; any thread */
+void stop_init(void);      /* installs the handlers; call before the first thread starts */
+bool stop_requested(void); /* any thread */
+int stop_fd(void);         /* becomes readable when stop is requested (eventfd); for poll */
+void stop_request(void);   /* as if SIGTERM had come; any thread */

@@ -15,11 +15,11 @@ struct uuid {
 
 extern const struct uuid uuid_nil;
 
-struct uuid uuid_v7(int64_t unix_ms);                            /* section 5.7; random from libsodium */
-struct uuid uuid_v5(struct uuid namespace_id, struct str name);  /* section 5.5; SHA-1, deterministic */
-bool uuid_parse(struct str text, struct uuid *ret);              /* 8-4-4-4-12 hex, either case; ret untouched on false */
+struct uuid uuid_v7(int64_t unix_ms);                           /* section 5.7; random from libsodium */
+struct uuid uuid_v5(struct uuid namespace_id, struct str name); /* section 5.5; SHA-1, deterministic */
+bool uuid_parse(struct str text, struct uuid *ret); /* 8-4-4-4-12 hex, either case; ret untouched on false */
 void uuid_format(struct uuid id, char ret_text[UUID_TEXT_LEN + 1]); /* lower case, NUL-terminated */
-int64_t uuid_v7_time(struct uuid id);                            /* Unix milliseconds, or -1 when it is no version 7 */
+int64_t uuid_v7_time(struct uuid id); /* Unix milliseconds, or -1 when it is no version 7 */
 
 static inline bool uuid_equal(struct uuid a, struct uuid b)
 {
