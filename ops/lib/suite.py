@@ -245,7 +245,7 @@ def integration(log):
 
 
 def chaos(log):
-    return one(run([ops("chaos/run"), "--seconds", str(CHAOS_SECONDS)], log, CHAOS_SECONDS + 600) == 0, "ops/chaos found a contradiction")
+    return one(run([ops("chaos/chaos"), "--seconds", str(CHAOS_SECONDS)], log, CHAOS_SECONDS + 600) == 0, "ops/chaos found a contradiction")
 
 
 PARTS = {
