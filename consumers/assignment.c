@@ -64,7 +64,7 @@ static err load_checkpoints(struct worker *w, struct checkpoint *checkpoints, si
         if (attempt % 25 == 0)
             LOG(WARN, "waiting for the checkpoints of newly assigned partitions", F_ERR);
         atomic_store(&w->alive_until_us, clock_mono_us() + 15000000);
-        rd_kafka_poll(w->events, RETRY_PAUSE_MS); /* a pause that still serves the other client */
+        worker_pause(RETRY_PAUSE_MS);
         arena_reset(&arena);
     }
     arena_finish(&arena);

@@ -150,4 +150,5 @@ MUST_CHECK err commit_finish(struct worker *w);
 MUST_CHECK err repair(struct worker *w);
 
 /* --- worker.c --- */
+void worker_pause(int ms);           /* or until the program is asked to stop */
 void worker_forget(struct worker *w); /* everything stale, states cleared */

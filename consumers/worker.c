@@ -6,6 +6,7 @@
  * group is served; a failure that does not heal ends the process with one line, and its supervisor starts it again. */
 #include "consumers/worker.h"
 
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,6 +104,12 @@ void worker_forget(struct worker *w)
         w->definition->streams[s]->state_clear(w->states[s]);
 }
 
+void worker_pause(int ms)
+{
+    struct pollfd stop = { .fd = stop_fd(), .events = POLLIN };
+    (void)poll(&stop, 1, ms);
+}
+
 static void wait_serving_group(struct worker *w, int pause_ms)
 {
     const int64_t until = clock_mono_us() + pause_ms * 1000;
@@ -113,7 +120,7 @@ static void wait_serving_group(struct worker *w, int pause_ms)
         if (assignment_collect(w, slice) != OK)
             return; /* the next collect says it again */
         if (w->item_count > 0)
-            rd_kafka_poll(w->events, slice);
+            worker_pause(slice);
     }
 }
 
@@ -202,7 +209,7 @@ static err migrate(struct worker *w)
             return e;
         if (attempt % 25 == 0)
             LOG(WARN, "waiting for PostgreSQL", F_ERR);
-        rd_kafka_poll(w->events, 200);
+        worker_pause(200);
     }
     return OK;
 }
