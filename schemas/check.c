@@ -3,7 +3,7 @@
  * Encoding". */
 #include <inttypes.h>
 
-#include "schemas/codec.h"
+#include "schemas/layout.h"
 
 #define MAX_DEPTH 32
 
@@ -80,8 +80,7 @@ static err walk_bytes(struct walk *w, struct str *ret)
     return OK;
 }
 
-/* RFC 3629: shortest form, no surrogates, at most U+10FFFF. */
-static bool is_utf8(struct str text)
+bool text_is_utf8(struct str text)
 {
     const uint8_t *at = (const uint8_t *)text.ptr, *end = at + text.len;
     while (at < end) {
@@ -119,7 +118,7 @@ static err walk_string(struct walk *w)
     struct str text = { 0 };
     const uint8_t *at = w->at;
     TRY(walk_bytes(w, &text));
-    if (!is_utf8(text)) {
+    if (!text_is_utf8(text)) {
         w->at = at;
         return wrong(w, "a string that is not UTF-8");
     }

@@ -1,8 +1,8 @@
-/* layout: what the generated tables say about a struct, and what reads and writes structs by them. Only generated code and
- * schemas/ include this; everyone else uses the typed functions of <stream>.gen.h and the unions of stream.h.
+/* layout: what the generated tables say about a struct, and what reads and writes structs by them. Only generated code
+ * and schemas/ include this; everyone else uses the typed functions of <stream>.gen.h and the unions of stream.h.
  *
- * A struct is written by its layout in the order of the fields, which is the order of its own schema. It is read by a link:
- * the writer's schema laid beside the layout, made once per codec and schema id (see record.c). */
+ * A struct is written by its layout in the order of the fields, which is the order of its own schema. It is read by a
+ * link: the writer's schema laid beside the layout, made once per codec and schema id (see record.c). */
 #pragma once
 
 #include <assert.h>
@@ -67,15 +67,19 @@ struct union_layout {
 const char *enum_layout_symbol(const struct enum_layout *layout, int value);
 int enum_layout_find(const struct enum_layout *layout, struct str symbol); /* -1: none */
 
-MUST_CHECK err record_encode(const struct record_layout *layout, struct codec *codec, const void *record, struct buf *out);
-MUST_CHECK err record_decode(const struct record_layout *layout, struct codec *codec, struct str framed, struct arena *arena,
-                             void *ret);
+/* RFC 3629: shortest form, no surrogates, at most U+10FFFF. */
+bool text_is_utf8(struct str text);
+
+MUST_CHECK err record_encode(const struct record_layout *layout, struct codec *codec, const void *record,
+                             struct buf *out);
+MUST_CHECK err record_decode(const struct record_layout *layout, struct codec *codec, struct str framed,
+                             struct arena *arena, void *ret);
 MUST_CHECK err record_seal(const struct record_layout *layout, void *record, struct vault *vault, struct arena *arena);
 MUST_CHECK err record_open(const struct record_layout *layout, void *record, struct vault *vault, struct arena *arena);
 
 /* struct record_union's functions. */
-MUST_CHECK err union_decode(const struct union_layout *layout, struct codec *codec, struct str framed, struct arena *arena,
-                            struct any_record *ret);
+MUST_CHECK err union_decode(const struct union_layout *layout, struct codec *codec, struct str framed,
+                            struct arena *arena, struct any_record *ret);
 MUST_CHECK err union_encode(const struct union_layout *layout, struct codec *codec, const struct any_record *record,
                             struct buf *out);
 MUST_CHECK err union_seal(const struct union_layout *layout, struct any_record *record, struct vault *vault,
@@ -111,8 +115,8 @@ struct writer {
     UT_hash_handle hh;
 };
 
-/* The writer of a schema id: known, compiled in, or from the registry. REJECT when nobody knows it, RETRY when the registry
- * does not answer. */
+/* The writer of a schema id: known, compiled in, or from the registry. REJECT when nobody knows it, RETRY when the
+ * registry does not answer. */
 MUST_CHECK err codec_writer(struct codec *codec, int32_t id, struct writer **ret);
 
 /* Checks a payload (without the frame) and reads it into writer->value; valid until codec_done. */

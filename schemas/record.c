@@ -87,6 +87,10 @@ static err put_value(const struct field *f, const char *at, struct buf *out)
 {
     switch (f->type) {
     case FIELD_STRING:
+        if (!text_is_utf8(*(const struct str *)at)) /* nobody could read it */
+            return err_set(REJECT, "field %s is not UTF-8", f->name);
+        put_bytes(out, *(const struct str *)at);
+        return OK;
     case FIELD_BYTES:
         put_bytes(out, *(const struct str *)at);
         return OK;
@@ -434,6 +438,8 @@ static err take_value(const struct link *l, avro_value_t *v, char *record, struc
         return take_text(f, (struct str){ text, size - 1 }, at, arena); /* size counts a NUL */
     case LINK_BYTES:
         avro_value_get_bytes(v, &bytes, &size);
+        if (f->type == FIELD_STRING && !text_is_utf8((struct str){ bytes, size })) /* codec_check saw only bytes */
+            return err_set(REJECT, "field %s is not UTF-8", f->name);
         return take_text(f, (struct str){ bytes, size }, at, arena);
     case LINK_INT:
         avro_value_get_int(v, &i);

@@ -247,6 +247,24 @@ START_TEST(types_are_promoted_as_avro_says)
 }
 END_TEST
 
+START_TEST(bytes_that_become_a_string_must_be_utf8)
+{
+    assert_rejected(TRIAL(FIELD("remark", "\"bytes\"")), TRIAL_BYTES "\004a\377", "remark is not UTF-8");
+    assert_rejected(TRIAL(FIELD("tags", "{\"type\":\"array\",\"items\":\"bytes\"}")), TRIAL_BYTES "\002\002\342\0",
+                    "item is not UTF-8");
+}
+END_TEST
+
+START_TEST(a_string_that_nobody_could_read_is_not_encoded)
+{
+    struct trial_held in = full_trial();
+    in.remark = STR("\303");
+    ck_assert_int_eq(trial_held_encode(codec, &in, &out), REJECT);
+    ck_assert_ptr_nonnull(strstr(err_message(), "remark is not UTF-8"));
+    ck_assert_uint_eq(out.len, 0);
+}
+END_TEST
+
 START_TEST(a_type_that_cannot_become_ours_is_rejected)
 {
     assert_rejected(TRIAL(FIELD("count", "\"long\"")), TRIAL_BYTES "\002", "count");
@@ -355,6 +373,8 @@ int main(void)
     tcase_add_test(all, a_field_the_reader_does_not_know_is_skipped);
     tcase_add_test(all, fields_are_found_by_name_in_any_order);
     tcase_add_test(all, types_are_promoted_as_avro_says);
+    tcase_add_test(all, bytes_that_become_a_string_must_be_utf8);
+    tcase_add_test(all, a_string_that_nobody_could_read_is_not_encoded);
     tcase_add_test(all, a_type_that_cannot_become_ours_is_rejected);
     tcase_add_test(all, a_required_field_that_the_writer_lacks_is_rejected_by_name);
     tcase_add_test(all, an_optional_field_is_read_from_any_union_or_plain_type);
