@@ -78,15 +78,19 @@ def read(bootstrap, topic, partition=None, offset="beginning", count=None):
 
 
 def produce(bootstrap, topic, partition, value, key=None, headers=None, scratch="/tmp"):
-    """Appends one record as it is."""
-    path = os.path.join(str(scratch), "record")
-    with open(path, "wb") as file:
-        file.write(value)
+    """Appends one record as it is. None: a record without a value."""
     words = ["-P", "-t", topic, "-p", str(partition)]
-    if key is not None:
-        words += ["-k", key.decode() if isinstance(key, bytes) else key]
     for name, text in (headers or {}).items():
         words += ["-H", f"{name}={text}"]
+    key = key.decode() if isinstance(key, bytes) else key
+    if value is None:  # kcat passes over empty lines, but not over a key without a value
+        kcat(bootstrap, *words, "-Z", "-K", "|", stdin=f"{key or ''}|\n".encode())
+        return
+    if key is not None:
+        words += ["-k", key]
+    path = os.path.join(str(scratch), "record")  # as a file, kcat takes it whole
+    with open(path, "wb") as file:
+        file.write(value)
     kcat(bootstrap, *words, path)
 
 

@@ -31,7 +31,7 @@ def stack():
         yield running
         return
     build = os.environ.get("AETHER_TEST_BUILD")
-    options = ["--port-base", "21000", "--gateways", "1", "--workers", "users=1", "--workers", "messages=2"]
+    options = ["--port-base", "auto", "--gateways", "1", "--workers", "users=1", "--workers", "messages=2"]
     options += [word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}")]
     options += ["--build", build] if build else []
     running = Stack(OWN_STATE, options)
