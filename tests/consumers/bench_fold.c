@@ -26,6 +26,23 @@ static uint64_t any(struct load *l)
     return l->chance >> 11;
 }
 
+/* Microseconds of CPU that the server's process for this connection has used; 0 when it is not on this machine. */
+static int64_t server_cpu_us(struct database *d)
+{
+    struct arena arena;
+    arena_init(&arena, 0);
+    char *path =
+        arena_printf(&arena, "/proc/%s/schedstat", database_value(d, &arena, "SELECT pg_backend_pid()::text").ptr);
+    long long nanoseconds = 0;
+    FILE *f = fopen(path, "r");
+    if (f && fscanf(f, "%lld", &nanoseconds) != 1)
+        nanoseconds = 0;
+    if (f)
+        fclose(f);
+    arena_finish(&arena);
+    return nanoseconds / 1000;
+}
+
 static void create_rooms(struct load *l, struct database *d, const struct stream_worker *worker)
 {
     struct rooms_fact *facts = mem_alloc(l->rooms * sizeof *facts);
@@ -59,6 +76,7 @@ static void run(struct load *l, size_t batch)
     struct rooms_fact *facts = mem_alloc(batch * sizeof *facts);
     struct placed_fact *placed = mem_alloc(batch * sizeof *placed);
     int64_t queueing = 0, waiting = 0;
+    const int64_t cpu_began = server_cpu_us(&d);
     for (size_t at = 0; at < l->facts; at += batch) {
         const size_t count = batch < l->facts - at ? batch : l->facts - at;
         for (size_t i = 0; i < count; i++) {
@@ -88,14 +106,21 @@ static void run(struct load *l, size_t batch)
         waiting += clock_mono_us() - queued;
         arena_reset(&arena);
     }
+    const int64_t cpu = server_cpu_us(&d) - cpu_began;
     arena_reset(&arena);
+    database_run(&d, "SELECT pg_stat_force_next_flush()");
     const struct str size =
         database_value(&d, &arena,
                        "SELECT (pg_table_size('messages.messages') / count(*)) || ' + ' ||"
                        "       (pg_indexes_size('messages.messages') / count(*)) FROM messages.messages");
-    printf("batch %6zu: %8.0f facts/s (%5.1f s; %4.1f s ours, %5.1f s the server's), %s bytes a row (table + index)\n",
-           batch, (double)l->facts * 1e6 / (double)(queueing + waiting), (double)(queueing + waiting) / 1e6,
-           (double)queueing / 1e6, (double)waiting / 1e6, arena_str(&arena, size).ptr);
+    const struct str hot = database_value(&d, &arena,
+                                          "SELECT n_tup_hot_upd * 100 / greatest(n_tup_upd, 1) FROM pg_stat_user_tables"
+                                          " WHERE relname = 'rooms'");
+    printf("batch %6zu: %8.0f facts/s; CPU a fact: %.2f us ours to queue, %.2f us the server's; %s bytes a row (table "
+           "+ index);"
+           " %s%% HOT\n",
+           batch, (double)l->facts * 1e6 / (double)(queueing + waiting), (double)queueing / (double)l->facts,
+           (double)cpu / (double)l->facts, arena_str(&arena, size).ptr, arena_str(&arena, hot).ptr);
     fflush(stdout);
     arena_finish(&arena);
     free(facts);
