@@ -94,6 +94,7 @@ void accepted_answer(struct request *r, struct uuid command_id, struct uuid acto
     a->rows[a->next++ % ROWS] = *row;
     pthread_mutex_unlock(&a->lock);
     r->state = row;
+    metrics_add(r->gateway->metrics, METRIC_ANSWERED_ACCEPTED, 1);
     if (pool_run_batched(r->gateway->reads, r, mark_and_answer) == REQUEST_SUSPENDED)
         return;
     /* The pool has no place: this gateway knows the operation, that is enough. */

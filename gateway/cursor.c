@@ -3,6 +3,8 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+#include "gateway/base64url.h"
+
 struct cursors {
     uint8_t key[32];
 };
@@ -35,17 +37,13 @@ void cursor_format(const struct cursors *c, struct str list, struct uuid positio
     uint8_t bytes[32];
     memcpy(bytes, position.bytes, 16);
     cursor_check(c, list, position, bytes + 16);
-    sodium_bin2base64(ret_text, CURSOR_LEN + 1, bytes, sizeof bytes, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    base64url_encode(bytes, sizeof bytes, ret_text);
 }
 
 bool cursor_parse(const struct cursors *c, struct str list, struct str text, struct uuid *ret_position)
 {
     uint8_t bytes[32], check[16];
-    size_t len;
-    if (text.len != CURSOR_LEN ||
-        sodium_base642bin(bytes, sizeof bytes, text.ptr, text.len, NULL, &len, NULL,
-                          sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0 ||
-        len != sizeof bytes)
+    if (!base64url_decode(text, bytes, sizeof bytes))
         return false;
     struct uuid position;
     memcpy(position.bytes, bytes, 16);

@@ -265,6 +265,12 @@ static enum request_step answer_outcome(const struct waiting_entry *entry, struc
     /* A row of the operations does not say whether it was found or made by this command, but it has the first one's
      * time. */
     bool replayed = r->has_idempotency_key && (outcome->duplicate || outcome->at != entry->at);
+    /* Who wants no outcome gets none, also when it is faster than the delivery report; only that the key is not theirs
+     * they must know, since the operation is not theirs either. */
+    if (entry->respond_async && rejection != IDEMPOTENCY_KEY_REUSED) {
+        accepted_answer(r, entry->command_id, entry->actor);
+        return REQUEST_SUSPENDED;
+    }
     if (rejection != ACCEPTED) {
         answer_rejected(r, rejection);
         if (replayed && rejection != IDEMPOTENCY_KEY_REUSED)
@@ -286,7 +292,7 @@ static enum request_step answer_outcome(const struct waiting_entry *entry, struc
     return entry->then(r, outcome, fact);
 }
 
-void dispatch_outcome(struct dispatch *d, struct codec *codec, const struct outcome *outcome)
+void dispatch_outcome(struct dispatch *d, struct codec *codec, const struct outcome *outcome, size_t metric)
 {
     struct waiting_entry entry;
     bool hashed = outcome->request_hash.len == sizeof entry.request_hash;
@@ -294,8 +300,13 @@ void dispatch_outcome(struct dispatch *d, struct codec *codec, const struct outc
     /* "Reused" names the hash of the request that came first. Is it that of the one that waits here, then this reply is
      * for somebody else with the same key, and the first one's outcome is still to come. */
     const uint8_t *unless = hashed && outcome->rejection == IDEMPOTENCY_KEY_REUSED ? hash : NULL;
-    if (!waiting_take(d->waiting, outcome->command_id, unless, &entry))
-        return; /* answered already: by the poll, the deadline, or another delivery of the same reply */
+    if (!waiting_take(d->waiting, outcome->command_id, unless, &entry)) {
+        /* Answered already: by the poll, the deadline, or another delivery of the same reply. */
+        metrics_add(d->gateway->metrics, METRIC_OUTCOMES_LATE, 1);
+        return;
+    }
+    metrics_add(d->gateway->metrics, metric, 1);
+    metrics_observe_us(d->gateway->metrics, METRIC_COMMAND_SECONDS, clock_mono_us() - entry.added_us);
     if (answer_outcome(&entry, codec, outcome) == REQUEST_DONE)
         request_resume(entry.request);
 }

@@ -7,7 +7,8 @@
  * sweep, or a failed delivery.
  *   - outcome: `then` runs with it, on the thread that brought it;
  *   - rejected: then is not called; the rejection's problem is answered (rejections.def);
- *   - deadline, delivery UNKNOWN, or Prefer: respond-async after delivery: 202, Location: /api/v1/operations/{id};
+ *   - deadline, delivery UNKNOWN, or Prefer: respond-async after delivery (or outcome): 202, Location:
+ *     /api/v1/operations/{id};
  *   - NOT_APPENDED, queue full, broker away: 503 with Retry-After;
  *   - the same command id waits already: 409 request_in_progress. */
 #pragma once
@@ -45,8 +46,9 @@ void dispatch_destroy(struct dispatch *d);
 
 /* The producer's callback; `context` is the dispatch. */
 producer_delivered dispatch_delivered;
-/* Hands an outcome to the request that waits for it, if one does. `codec` is the calling thread's. */
-void dispatch_outcome(struct dispatch *d, struct codec *codec, const struct outcome *outcome);
+/* Hands an outcome to the request that waits for it, if one does. `codec` is the calling thread's; `metric` (of
+ * gateway.h) counts the way it came. */
+void dispatch_outcome(struct dispatch *d, struct codec *codec, const struct outcome *outcome, size_t metric);
 
 /* The PostgreSQL schema of the worker that decides this stream, and the other way round: every stream by name. */
 const char *dispatch_worker(const struct stream *stream);

@@ -17,6 +17,8 @@ const struct setting gateway_settings[] = {
       .doc = "How long a request waits for its outcome before it is answered 202." },
     { "gateway.redis_timeout_ms", SETTING_INT, .def = "250", .min = 10, .max = 5000, .unit = "ms",
       .doc = "How long Redis may take before it is left alone for two seconds." },
+    { "gateway.postgres_timeout_ms", SETTING_INT, .def = "4000", .min = 100, .max = 60000, .unit = "ms",
+      .doc = "How long PostgreSQL may take for a read before it is answered 503." },
     { "gateway.page_cache_bytes", SETTING_INT, .def = "8388608", .min = 0, .max = 1073741824, .unit = "bytes",
       .doc = "Memory for rendered pages of messages; 0: none." },
     { "dispatch.max_waiting", SETTING_INT, .def = "8192", .min = 16, .max = 1000000, .unit = "requests",
@@ -31,6 +33,40 @@ const struct setting gateway_settings[] = {
       .doc = "Requests that may wait for one of them; more are answered 503." },
     { 0 },
 };
+
+#define OUTCOMES "Outcomes of commands by the way they came; late: the request had been answered 202."
+#define PAGES    "Pages of messages by where they were read."
+const struct metric gateway_metrics[GATEWAY_METRICS] = {
+    [METRIC_COMMANDS_WAITING] = { "aether_gateway_commands_waiting", NULL, METRIC_GAUGE,
+                                  "Requests that wait for the outcome of a command." },
+    [METRIC_COMMANDS_IN_FLIGHT] = { "aether_gateway_commands_in_flight", NULL, METRIC_GAUGE,
+                                    "Commands that are not in the log yet." },
+    [METRIC_REPLIES_UP] = { "aether_gateway_replies_up", NULL, METRIC_GAUGE,
+                            "1 while outcomes come over Redis; 0: they are polled." },
+    [METRIC_READS_QUEUED] = { "aether_gateway_queued", "pool=\"reads\"", METRIC_GAUGE,
+                              "Requests that wait for a thread of a pool." },
+    [METRIC_HASHING_QUEUED] = { "aether_gateway_queued", "pool=\"hashing\"", METRIC_GAUGE,
+                                "Requests that wait for a thread of a pool." },
+    [METRIC_OUTCOMES_REPLIED] = { "aether_gateway_outcomes_total", "by=\"reply\"", METRIC_COUNTER, OUTCOMES },
+    [METRIC_OUTCOMES_POLLED] = { "aether_gateway_outcomes_total", "by=\"poll\"", METRIC_COUNTER, OUTCOMES },
+    [METRIC_OUTCOMES_LATE] = { "aether_gateway_outcomes_total", "by=\"late\"", METRIC_COUNTER, OUTCOMES },
+    [METRIC_ANSWERED_ACCEPTED] = { "aether_gateway_accepted_total", NULL, METRIC_COUNTER,
+                                   "Requests answered 202, before their outcome was known." },
+    [METRIC_PAGES_LOCAL] = { "aether_gateway_pages_total", "from=\"memory\"", METRIC_COUNTER, PAGES },
+    [METRIC_PAGES_REDIS] = { "aether_gateway_pages_total", "from=\"redis\"", METRIC_COUNTER, PAGES },
+    [METRIC_PAGES_POSTGRES] = { "aether_gateway_pages_total", "from=\"postgres\"", METRIC_COUNTER, PAGES },
+    [METRIC_COMMAND_SECONDS] = { "aether_gateway_command_seconds", NULL, METRIC_HISTOGRAM,
+                                 "From the append of a command to its outcome." },
+};
+
+void gateway_measure(struct gateway *g)
+{
+    metrics_set(g->metrics, METRIC_COMMANDS_WAITING, (int64_t)dispatch_waiting(g->dispatch));
+    metrics_set(g->metrics, METRIC_COMMANDS_IN_FLIGHT, (int64_t)producer_in_flight(g->producer));
+    metrics_set(g->metrics, METRIC_REPLIES_UP, dispatch_replies_up(g->dispatch));
+    metrics_set(g->metrics, METRIC_READS_QUEUED, (int64_t)pool_waiting(g->reads));
+    metrics_set(g->metrics, METRIC_HASHING_QUEUED, (int64_t)pool_waiting(g->hashing));
+}
 
 static int hashing_threads(const struct config *config)
 {

@@ -31,11 +31,32 @@ struct gateway {
     int rooms_partitions; /* of rooms.commands */
 };
 
+/* Rows of gateway_metrics: what is counted of everything but HTTP itself. The gauges follow within a second. */
+enum gateway_metric {
+    METRIC_COMMANDS_WAITING,
+    METRIC_COMMANDS_IN_FLIGHT,
+    METRIC_REPLIES_UP,
+    METRIC_READS_QUEUED,
+    METRIC_HASHING_QUEUED,
+    METRIC_OUTCOMES_REPLIED,
+    METRIC_OUTCOMES_POLLED,
+    METRIC_OUTCOMES_LATE,
+    METRIC_ANSWERED_ACCEPTED,
+    METRIC_PAGES_LOCAL,
+    METRIC_PAGES_REDIS,
+    METRIC_PAGES_POSTGRES,
+    METRIC_COMMAND_SECONDS,
+    GATEWAY_METRICS
+};
+
+extern const struct metric gateway_metrics[GATEWAY_METRICS];
 extern const struct setting gateway_settings[];
 
-/* Everything but the HTTP server: vault, pools, producer, dispatch. `metrics` and `config` stay the caller's and must
- * outlive the gateway. FATAL with a line for the operator when a setting does not fit. Connects nothing: a server that
- * is away now may come later, /health/ready tells. */
+void gateway_measure(struct gateway *g); /* sets the gauges */
+
+/* Everything but the HTTP server: vault, pools, producer, dispatch. `metrics` (whose first rows are gateway_metrics)
+ * and `config` stay the caller's and must outlive the gateway. FATAL with a line for the operator when a setting does
+ * not fit. Connects nothing: a server that is away now may come later, /health/ready tells. */
 MUST_CHECK err gateway_create(const struct config *config, struct metrics *metrics, struct gateway **ret);
 
 /* Answers what still waits (202) and stops the threads. Call after the HTTP server has stopped accepting and before its

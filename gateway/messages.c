@@ -75,9 +75,11 @@ struct page_range {
 static struct page_range page_range(const struct page_query *q, int64_t last_seq)
 {
     struct page_range range;
-    if (q->order == AFTER) {
+    if (q->order == AFTER && q->bound >= last_seq) {
+        range = (struct page_range){ .from = 1, .to = 0 };
+    } else if (q->order == AFTER) {
         range.from = q->bound + 1;
-        range.to = q->bound >= last_seq - q->limit ? last_seq : q->bound + q->limit;
+        range.to = last_seq - q->bound > q->limit ? q->bound + q->limit : last_seq;
     } else {
         range.to = q->order == BEFORE && q->bound <= last_seq ? q->bound - 1 : last_seq;
         range.from = range.to > q->limit ? range.to - q->limit + 1 : 1;
@@ -195,6 +197,7 @@ static err pages_heads(struct pages *p, struct redis *redis)
             response_json(r, 200);
             if (!page_cache_get(p->gateway->pages, &key, p->now_us, &r->response.body))
                 continue;
+            metrics_add(p->gateway->metrics, METRIC_PAGES_LOCAL, 1);
         }
         p->open[i] = false;
     }
@@ -230,6 +233,7 @@ static err pages_cached(struct pages *p, struct redis *redis)
         page_end(r, &j, q, p->ranges[i], p->heads[i].last_seq);
         struct page_key key = page_key(r, q, p->ranges[i], p->heads[i].version);
         page_cache_put(p->gateway->pages, &key, p->now_us, buf_view(&r->response.body));
+        metrics_add(p->gateway->metrics, METRIC_PAGES_REDIS, 1);
         p->open[i] = false;
     }
     return OK;
@@ -272,6 +276,7 @@ static err pages_stored(struct pages *p, struct redis *redis)
     if (n == 0)
         return OK;
     TRY(message_pages(p->thread->pg, arena, pages, n));
+    metrics_add(p->gateway->metrics, METRIC_PAGES_POSTGRES, (int64_t)n);
     for (size_t k = 0; k < n; k++) {
         size_t i = owner[k];
         const struct message_page *page = &pages[k];
@@ -327,21 +332,21 @@ enum request_step messages_list(struct request *r)
     struct str cursor;
     bool bad = false;
     bool has_limit = request_query_int(r, "limit", 1, PAGE_MAX, &limit, &bad);
-    bool has_before = !bad && request_query_int(r, "before", 1, INT64_MAX - 1, &before, &bad);
-    bool has_after = !bad && request_query_int(r, "after", 0, INT64_MAX - 1, &after, &bad);
+    bool has_before = !bad && request_query_int(r, "before", 1, INT64_MAX, &before, &bad);
+    bool has_after = !bad && request_query_int(r, "after", 0, INT64_MAX, &after, &bad);
     (void)has_limit;
     if (bad)
         return REQUEST_DONE;
     bool has_cursor = request_query(r, "cursor", &cursor);
     if (has_before + has_after + has_cursor > 1) {
-        problem(r, 400, "invalid_parameter", has_before ? "before" : "after", "Give one of before, after and cursor.");
+        problem(r, 400, "bad_query", has_before ? "before" : "after", "Give one of before, after and cursor.");
         return REQUEST_DONE;
     }
     q->limit = (int)limit;
     q->order = has_before ? BEFORE : has_after ? AFTER : NEWEST;
     q->bound = has_before ? before : after;
     if (has_cursor && !page_cursor(r, cursor, q)) {
-        problem(r, 400, "invalid_cursor", "cursor", "Give the nextCursor of the page before, of the same room.");
+        problem(r, 400, "bad_query", "cursor", "Give the nextCursor of the page before, of the same room.");
         return REQUEST_DONE;
     }
     r->state = q;

@@ -167,6 +167,7 @@ static err pool_start(struct pool *p)
         snprintf(name, sizeof name, "aether-gateway-%s", p->options.name);
         member->pool = p;
         member->thread.pg = pg_create(config_text(config, "postgres.dsn"), name);
+        pg_set_timeout(member->thread.pg, (int)config_int(config, "gateway.postgres_timeout_ms"));
         member->thread.redis =
             redis_create(config_text(config, "redis.url"), (int)config_int(config, "gateway.redis_timeout_ms"));
         arena_init(&member->thread.arena, 64 * 1024);

@@ -12,6 +12,7 @@
 #include "ops/runtime/log.h"
 
 #define LISTEN_MS      200
+#define RETRY_MS       200
 #define SILENT_US      150000 /* a reply is late after this */
 #define SILENT_DOWN_US 5000   /* … and while Redis is away */
 #define POLL_MS        25
@@ -19,6 +20,7 @@
 #define POLL_MAX       512
 #define SWEEP_MS       20
 #define SWEEP_MAX      256
+#define MEASURE_ROUNDS 25
 
 struct replies {
     struct gateway *gateway;
@@ -68,7 +70,7 @@ static void read_message(struct replies *r, struct codec *codec, struct arena *a
             break;
         struct outcome outcome;
         if (outcome_decode(codec, (struct str){ message.ptr + 4, len }, arena, &outcome) == OK)
-            dispatch_outcome(r->dispatch, codec, &outcome);
+            dispatch_outcome(r->dispatch, codec, &outcome, METRIC_OUTCOMES_REPLIED);
         else
             LOG(WARN, "reply unreadable", F_ERR);
         message = (struct str){ message.ptr + 4 + len, message.len - 4 - len };
@@ -100,19 +102,19 @@ static void *listen_loop(void *argument)
     arena_init(&arena, 256 * 1024);
     if (codec_create(config, &codec) != OK)
         LOG(ERROR, "no codec for replies; they are polled", F_ERR);
-    bool subscribed = false;
+    err e = redis_subscribe(redis, str_of(channel)); /* remembered, also when Redis is away now */
     while (codec && !replies_pause(r, 0)) {
         struct str message = { 0 };
-        err e = subscribed ? redis_next_message(redis, LISTEN_MS, &message) : redis_subscribe(redis, str_of(channel));
         if (e == OK)
-            subscribed = true;
+            e = redis_next_message(redis, LISTEN_MS, &message);
         heard(r, e == OK);
         if (message.ptr) {
             read_message(r, codec, &arena, message);
             arena_reset(&arena);
         }
-        if (e != OK && replies_pause(r, LISTEN_MS))
+        if (e != OK && replies_pause(r, RETRY_MS))
             break;
+        e = OK;
     }
     codec_destroy(codec);
     redis_destroy(redis);
@@ -135,7 +137,7 @@ static err poll_worker(struct replies *r, struct pg *pg, struct codec *codec, st
     struct outcome *outcomes;
     TRY(operation_find(pg, arena, worker, ids, n, &outcomes, &n));
     for (size_t i = 0; i < n; i++)
-        dispatch_outcome(r->dispatch, codec, &outcomes[i]);
+        dispatch_outcome(r->dispatch, codec, &outcomes[i], METRIC_OUTCOMES_POLLED);
     return OK;
 }
 
@@ -143,6 +145,7 @@ static void *poll_loop(void *argument)
 {
     struct replies *r = argument;
     struct pg *pg = pg_create(config_text(r->gateway->config, "postgres.dsn"), "aether-gateway-poll");
+    pg_set_timeout(pg, (int)config_int(r->gateway->config, "gateway.postgres_timeout_ms"));
     struct codec *codec = NULL;
     struct arena arena;
     arena_init(&arena, 64 * 1024);
@@ -162,7 +165,7 @@ static void *poll_loop(void *argument)
             LOG(WARN, "operations cannot be polled", F_ERR);
         away = failed;
         arena_reset(&arena);
-        if (failed && replies_pause(r, LISTEN_MS))
+        if (failed && replies_pause(r, RETRY_MS))
             break;
     }
     codec_destroy(codec);
@@ -176,7 +179,9 @@ static void *poll_loop(void *argument)
 static void *sweep_loop(void *argument)
 {
     struct replies *r = argument;
-    while (!replies_pause(r, SWEEP_MS)) {
+    for (unsigned round = 0; !replies_pause(r, SWEEP_MS); round++) {
+        if (round % MEASURE_ROUNDS == 0)
+            gateway_measure(r->gateway);
         struct waiting_entry expired[SWEEP_MAX];
         size_t count;
         do {
@@ -208,15 +213,16 @@ err replies_start(struct gateway *g, struct dispatch *d, struct waiting *w,
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&r->stop_asked, &monotonic);
     pthread_condattr_destroy(&monotonic);
+    *ret = r; /* before the threads: they look at it */
     for (size_t i = 0; i < sizeof loops / sizeof *loops; i++) {
         if (pthread_create(&r->threads[i], NULL, loops[i].loop, r) != 0) {
+            *ret = NULL;
             replies_stop(r);
             return err_set(FATAL, "the thread %s could not be started; raise the limit of threads", loops[i].name);
         }
         pthread_setname_np(r->threads[i], loops[i].name);
         r->started++;
     }
-    *ret = r;
     return OK;
 }
 

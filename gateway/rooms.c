@@ -107,7 +107,7 @@ static bool list_begin(struct request *r, struct list *l)
     struct str cursor;
     if (!request_query(r, "cursor", &cursor) || cursor_parse(r->gateway->cursors, l->name, cursor, &l->position))
         return true;
-    problem(r, 400, "invalid_cursor", "cursor", "Give the nextCursor of the page before, with the same parameters.");
+    problem(r, 400, "bad_query", "cursor", "Give the nextCursor of the page before, with the same parameters.");
     return false;
 }
 
@@ -170,7 +170,7 @@ enum request_step rooms_list(struct request *r)
     while (i < count && !str_equal(str_of(scopes[i].name), scope))
         i++;
     if (i == count) {
-        problem(r, 400, "invalid_parameter", "scope", "scope is one of visible, mine, public.");
+        problem(r, 400, "bad_query", "scope", "scope is one of visible, mine, public.");
         return REQUEST_DONE;
     }
     l->scope = scopes[i].scope;

@@ -7,6 +7,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+#include "gateway/base64url.h"
 #include "gateway/gateway.h"
 #include "gateway/route.h"
 #include "ops/runtime/clock.h"
@@ -332,17 +333,13 @@ void refresh_token_format(const struct refresh_token *t, char ret_text[REFRESH_T
 {
     uint8_t bytes[REFRESH_BYTES];
     refresh_bytes(t, bytes);
-    sodium_bin2base64(ret_text, REFRESH_TOKEN_LEN + 1, bytes, sizeof bytes, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    base64url_encode(bytes, sizeof bytes, ret_text);
 }
 
 bool refresh_token_parse(struct str text, struct refresh_token *ret)
 {
     uint8_t bytes[REFRESH_BYTES];
-    size_t len;
-    if (text.len != REFRESH_TOKEN_LEN ||
-        sodium_base642bin(bytes, sizeof bytes, text.ptr, text.len, NULL, &len, NULL,
-                          sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0 ||
-        len != sizeof bytes)
+    if (!base64url_decode(text, bytes, sizeof bytes))
         return false;
     memcpy(ret->session_id.bytes, bytes, 16);
     memcpy(ret->user_id.bytes, bytes + 16, 16);

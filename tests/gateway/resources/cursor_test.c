@@ -1,0 +1,69 @@
+/* Cursors: what comes back unchanged is accepted, nothing else is. */
+#include <sodium.h>
+
+#include "gateway/cursor.h"
+#include "tests/gateway/resources/fixture.h"
+
+static const uint8_t key[32] = { 1, 2, 3 };
+static const struct uuid position = { { 0xa5, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 } };
+
+START_TEST(a_cursor_leads_back_to_its_position)
+{
+    struct cursors *c = cursors_create(key);
+    char text[CURSOR_LEN + 1];
+    struct uuid back;
+    cursor_format(c, STR("rooms:mine"), position, text);
+    ck_assert_uint_eq(strlen(text), CURSOR_LEN);
+    ck_assert(cursor_parse(c, STR("rooms:mine"), str_of(text), &back));
+    ck_assert(uuid_equal(back, position));
+    cursors_destroy(c);
+}
+END_TEST
+
+START_TEST(a_cursor_of_another_list_or_of_another_key_is_refused)
+{
+    struct cursors *c = cursors_create(key), *other = cursors_create((uint8_t[32]){ 9 });
+    char text[CURSOR_LEN + 1];
+    struct uuid back = uuid_nil;
+    cursor_format(c, STR("rooms:mine"), position, text);
+    ck_assert(!cursor_parse(c, STR("rooms:visible"), str_of(text), &back));
+    ck_assert(!cursor_parse(c, STR("rooms:min"), str_of(text), &back));
+    ck_assert(!cursor_parse(other, STR("rooms:mine"), str_of(text), &back));
+    ck_assert(uuid_is_nil(back));
+    cursors_destroy(c);
+    cursors_destroy(other);
+}
+END_TEST
+
+START_TEST(a_cursor_that_was_changed_or_cut_is_refused)
+{
+    struct cursors *c = cursors_create(key);
+    char text[CURSOR_LEN + 1], copy[CURSOR_LEN + 1];
+    struct uuid back;
+    cursor_format(c, STR("rooms:mine"), position, text);
+    for (size_t len = 0; len < CURSOR_LEN; len++)
+        ck_assert(!cursor_parse(c, STR("rooms:mine"), (struct str){ text, len }, &back));
+    for (size_t i = 0; i < CURSOR_LEN; i++) {
+        for (const char *with = "AQgw_-=!\x01\xff"; *with; with++) {
+            memcpy(copy, text, sizeof copy);
+            if (copy[i] == *with)
+                continue;
+            copy[i] = *with;
+            ck_assert_msg(!cursor_parse(c, STR("rooms:mine"), str_of(copy), &back), "%s", copy);
+        }
+    }
+    cursors_destroy(c);
+}
+END_TEST
+
+static void add(TCase *tests)
+{
+    tcase_add_test(tests, a_cursor_leads_back_to_its_position);
+    tcase_add_test(tests, a_cursor_of_another_list_or_of_another_key_is_refused);
+    tcase_add_test(tests, a_cursor_that_was_changed_or_cut_is_refused);
+}
+
+int main(void)
+{
+    return sodium_init() < 0 ? EXIT_FAILURE : fixture_run("cursors", add);
+}
