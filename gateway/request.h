@@ -14,6 +14,7 @@
 #include "ops/runtime/uuid.h"
 
 struct gateway; /* gateway.h: configuration, pools, dispatch, vault, metrics */
+struct server;  /* server.h */
 struct route;   /* route.h */
 struct MHD_Connection;
 
@@ -41,13 +42,15 @@ struct response {
 
 struct request {
     struct gateway *gateway;
+    struct server *server;
     struct MHD_Connection *connection;
     const struct route *route;
     struct arena arena;               /* lives until the answer is sent */
     struct str params[REQUEST_MAX_PARAMS]; /* {name} parts of the path, in order */
     struct uuid ids[REQUEST_MAX_PARAMS];   /* the same as UUIDs, where the route says they are (checked) */
+    struct str query;                 /* not decoded; see request_query */
     struct buf body_bytes;
-    json_t *body;                     /* checked against route->body; NULL when the route has none */
+    json_t *body;                     /* checked against route->body, in the arena (never json_decref it); NULL when the route has none */
     struct claims claims;             /* when route->auth is not AUTH_NONE */
     char request_id[64];              /* X-Request-Id of the client (checked: token characters), or a new UUID */
     char trace[56];                   /* W3C traceparent: the client's trace with our span, or a new one */
@@ -57,11 +60,12 @@ struct request {
     int64_t received_at;              /* Unix ms; meta.at */
     int64_t deadline_us;              /* clock_mono_us */
     struct response response;
+    const char *why;                  /* for the log: what a 5xx comes from (problem_err); NULL: nothing is known */
     void *state;                      /* the handler's own, in the arena */
 };
 
-/* Query parameters. false: absent. Out of range or no number: fills a 400 problem that names the parameter and what is
- * allowed, and sets *ret_bad. */
+/* Query parameters, decoded into the arena. false: absent. Out of range or no number: fills a 400 problem that names
+ * the parameter and what is allowed, and sets *ret_bad. */
 bool request_query_int(struct request *r, const char *name, int64_t min, int64_t max, int64_t *ret, bool *ret_bad);
 bool request_query(struct request *r, const char *name, struct str *ret);
 

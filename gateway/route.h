@@ -1,5 +1,5 @@
-/* route: the table of everything the gateway answers. One row makes the dispatch, the checks of path, query, media type and
- * body, the 404, 405 and 415, the metrics labels and the OpenAPI entry. */
+/* route: the table of everything the gateway answers. One row makes the dispatch, the checks of path, query, media type
+ * and body, the 404, 405 and 415, the metrics labels and the OpenAPI entry. */
 #pragma once
 
 #include "gateway/request.h"
@@ -10,7 +10,8 @@ enum role { ROLE_USER = 1, ROLE_MODERATOR = 2, ROLE_ADMIN = 4 };
 
 enum field_type { FIELD_TEXT, FIELD_UUID, FIELD_INT, FIELD_BOOL, FIELD_CHOICE };
 
-/* One field of a JSON body. Unknown fields, wrong types, bad UTF-8 and NUL characters are answered 400 with the field's name. */
+/* One field of a JSON body. Unknown fields, wrong types, bad UTF-8 and NUL characters are answered 400 with the field's
+ * name. */
 struct body_field {
     const char *name; /* camelCase */
     enum field_type type;
@@ -27,19 +28,32 @@ struct body {
 };
 
 struct route {
-    enum method method;
+    enum method method; /* HEAD is answered as GET without the body, OPTIONS from the table */
     const char *path;   /* "/api/v1/rooms/{room}/messages"; {…} parts are UUIDs unless plain_params */
     const char *name;   /* operationId and metrics label: "messages_post" */
     enum auth auth;
     const struct body *body;
     enum request_step (*run)(struct request *r);
     const char *doc;
+    bool plain_params; /* the {…} parts are text */
 };
 
 extern const struct route routes[]; /* ended by path NULL */
 
-/* Finds the row; fills r->params. Else NULL with *ret_allowed: 0 → 404, else a bit set of (1 << method) → 405. */
-const struct route *route_find(enum method method, struct str path, struct request *r, unsigned *ret_allowed);
+/* The table as a tree of path segments: a look-up costs one comparison of a segment for each sibling on the way. The
+ * table is kept, not copied, and must have no two rows that answer the same request (asserted). Read-only once made. */
+struct router;
+struct router *router_create(const struct route *table);
+void router_destroy(struct router *router);
 
-/* Parses r->body_bytes and checks it against the route's table; false: a problem has been filled. */
+/* Finds the row; fills ret_params (REQUEST_MAX_PARAMS of them) with the {…} parts, which point into `path`. Else NULL
+ * with *ret_allowed: 0 → 404, else a bit set of (1 << method) → 405. Both are set for every path that is known. */
+const struct route *router_find(const struct router *router, enum method method, struct str path,
+                                struct str *ret_params, size_t *ret_count, unsigned *ret_allowed);
+
+const char *method_name(enum method method); /* "GET" */
+bool method_parse(struct str name, enum method *ret);
+
+/* Parses r->body_bytes into r->body and checks it against the route's table; false: a problem has been filled, which
+ * names every field that is wrong. Needs json_arena_init. */
 bool body_check(struct request *r);

@@ -1,0 +1,79 @@
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "gateway/http_check.h"
+#include "gateway/request.h"
+
+bool request_query(struct request *r, const char *name, struct str *ret)
+{
+    if (r->query.len == 0)
+        return false;
+    return http_query(r->query, str_of(name), arena_alloc_raw(&r->arena, r->query.len), ret);
+}
+
+/* Decimal digits with an optional '-', and nothing else. */
+static bool parse_int(struct str s, int64_t *ret)
+{
+    bool negative = s.len > 0 && s.ptr[0] == '-';
+    int64_t value = 0;
+    size_t at = negative ? 1 : 0;
+    if (at == s.len)
+        return false;
+    for (; at < s.len; at++) {
+        int digit = s.ptr[at] - '0';
+        if (digit < 0 || digit > 9 || __builtin_mul_overflow(value, 10, &value) ||
+            __builtin_sub_overflow(value, digit, &value))
+            return false;
+    }
+    if (!negative && __builtin_sub_overflow(0, value, &value))
+        return false;
+    *ret = value;
+    return true;
+}
+
+bool request_query_int(struct request *r, const char *name, int64_t min, int64_t max, int64_t *ret, bool *ret_bad)
+{
+    struct str text;
+    int64_t value;
+    if (!request_query(r, name, &text))
+        return false;
+    if (parse_int(text, &value) && value >= min && value <= max) {
+        *ret = value;
+        return true;
+    }
+    problem(r, 400, "bad_query", name, "must be a whole number from %lld to %lld.", (long long)min, (long long)max);
+    *ret_bad = true;
+    return false;
+}
+
+struct str body_str(const struct request *r, const char *name)
+{
+    const json_t *value = json_object_get(r->body, name);
+    if (!json_is_string(value))
+        return (struct str){ 0 };
+    return (struct str){ json_string_value(value), json_string_length(value) };
+}
+
+void response_header(struct request *r, const char *name, const char *format, ...)
+{
+    struct response *response = &r->response;
+    size_t i = 0;
+    while (i < response->header_count && strcmp(response->headers[i].name, name) != 0)
+        i++;
+    if (i == REQUEST_MAX_HEADERS)
+        return; /* the table of headers is larger than any handler needs */
+    response->headers[i].name = name;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(response->headers[i].value, sizeof response->headers[i].value, format, args);
+    va_end(args);
+    if (i == response->header_count)
+        response->header_count++;
+}
+
+struct json response_json(struct request *r, int status)
+{
+    r->response.status = status;
+    buf_clear(&r->response.body);
+    return json_writer(&r->response.body);
+}
