@@ -13,7 +13,7 @@ CREATE TABLE messages.rooms (
     created_at   timestamptz NOT NULL,
     created_by   uuid        NOT NULL,
     position     bigint      NOT NULL  -- offset of the newest fact in this row
-) WITH (fillfactor = 40);
+) WITH (fillfactor = 65);
 
 -- Newest public rooms first, for the list.
 CREATE INDEX rooms_public ON messages.rooms (room_id) WHERE kind = 1;

@@ -71,6 +71,13 @@ static const struct pg_statement messages_after = {
     "SELECT " MESSAGE_COLUMNS " FROM messages.messages WHERE room_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
 };
 
+/* The statements of a batch would else see one snapshot each: a page could be newer than its room's last_seq, and a
+ * cursor made from one would skip a message of the other. */
+static const struct pg_statement begin_snapshot = {
+    "messages_begin_snapshot",
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+};
+
 static struct str text_of(struct arena *arena, const PGresult *r, int row, int column)
 {
     return pg_null(r, row, column) ? (struct str){ NULL, 0 } : arena_str(arena, pg_str(r, row, column));
@@ -198,14 +205,17 @@ err message_pages(struct pg *pg, struct arena *arena, struct message_page *pages
 {
     if (count == 0)
         return OK;
-    PGresult **results = ARENA_ARRAY(arena, PGresult *, 2 * count);
+    const size_t results_count = 2 * count + 2;
+    PGresult **results = ARENA_ARRAY(arena, PGresult *, results_count);
     TRY(pg_batch_begin(pg));
+    TRY(pg_batch_add(pg, &begin_snapshot, NULL));
     for (size_t i = 0; i < count; i++)
         TRY(page_ask(pg, arena, &pages[i]));
-    TRY(pg_batch_end(pg, results, 2 * count));
+    TRY(pg_batch_add(pg, &pg_sql_commit, NULL));
+    TRY(pg_batch_end(pg, results, results_count));
     for (size_t i = 0; i < count; i++)
-        page_read(arena, &pages[i], results[2 * i], results[2 * i + 1]);
-    pg_results_clear(results, 2 * count);
+        page_read(arena, &pages[i], results[1 + 2 * i], results[2 + 2 * i]);
+    pg_results_clear(results, results_count);
     return OK;
 }
 

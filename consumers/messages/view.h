@@ -48,7 +48,7 @@ MUST_CHECK err message_page(struct pg *pg, struct arena *arena, struct uuid room
                             int64_t after, int limit, struct room_view *ret_room, bool *ret_found,
                             struct message_view **ret, size_t *ret_count);
 
-/* Many pages in one round trip, for requests that are answered together. */
+/* Many pages in one round trip and one snapshot, for requests that are answered together. */
 struct message_page {
     struct uuid room, viewer;   /* in */
     int64_t before, after;      /* in, as for message_page */
