@@ -132,7 +132,6 @@ static enum request_step answer_tokens(struct request *r, const struct login *l)
     json_field_str(&j, "tokenType", STR("Bearer"));
     json_field_int(&j, "expiresIn", token_access_ttl_s(tokens));
     json_close(&j, '}');
-    response_header(r, "Cache-Control", "no-store"); /* RFC 6749, section 5.1 */
     return REQUEST_DONE;
 }
 

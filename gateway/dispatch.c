@@ -1,7 +1,6 @@
 #include "gateway/dispatch.h"
 
 #include <pthread.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -205,17 +204,13 @@ static enum request_step fetch_keys(struct request *r, struct pool_thread *threa
 enum request_step dispatch_command(struct request *r, const struct stream *stream, struct any_record *command,
                                    struct uuid actor, dispatch_then *then)
 {
-    uint8_t *hash = arena_alloc_raw(&r->arena, sizeof r->hash);
-    /* The hash of a request stands in the log, which many may read: without the key it would confirm a guessed body. */
-    crypto_generichash(hash, sizeof r->hash, r->hash, sizeof r->hash, r->gateway->hash_key,
-                       sizeof r->gateway->hash_key);
     command->meta = (struct meta){
         .id = r->command_id,
         .at = r->received_at,
         .actor = actor,
         .command_id = r->command_id,
         .command_offset = -1,
-        .request_hash = { (const char *)hash, sizeof r->hash },
+        .request_hash = { (const char *)r->hash, sizeof r->hash },
         .trace = str_of(r->trace),
     };
     struct call call = { .stream = stream, .command = command, .then = then, .state = r->state };
@@ -353,6 +348,12 @@ size_t dispatch_waiting(const struct dispatch *d)
 bool dispatch_replies_up(const struct dispatch *d)
 {
     return d->replies && replies_up(d->replies);
+}
+
+void dispatch_hurry(struct dispatch *d)
+{
+    if (d->replies)
+        replies_hurry(d->replies);
 }
 
 void dispatch_stop(struct dispatch *d)

@@ -40,6 +40,7 @@ struct dispatch *dispatch_create(struct gateway *g, size_t max_waiting);
 MUST_CHECK err dispatch_start(struct dispatch *d);
 size_t dispatch_waiting(const struct dispatch *d);
 bool dispatch_replies_up(const struct dispatch *d); /* subscribed to Redis now */
+void dispatch_hurry(struct dispatch *d); /* from now on every deadline has passed */
 /* Ends the threads and answers 202 to what still waits. */
 void dispatch_stop(struct dispatch *d);
 void dispatch_destroy(struct dispatch *d);

@@ -27,7 +27,7 @@ struct gateway {
     struct password *password;
     struct page_cache *pages;
     struct accepted *accepted;
-    uint8_t hash_key[32]; /* keys request hashes, which stand in the readable log */
+    uint8_t hash_key[32]; /* keys request hashes, since those stand in the log, which many may read */
     int rooms_partitions; /* of rooms.commands */
 };
 
@@ -59,8 +59,7 @@ void gateway_measure(struct gateway *g); /* sets the gauges */
  * not fit. Connects nothing: a server that is away now may come later, /health/ready tells. */
 MUST_CHECK err gateway_create(const struct config *config, struct metrics *metrics, struct gateway **ret);
 
-/* Answers what still waits (202) and stops the threads. Call after the HTTP server has stopped accepting and before its
- * daemon is stopped, so that every suspended request is resumed. gateway_destroy then frees, when no request is left.
+/* Ends the threads; what still waits is answered 202. Call after server_stop: then nobody hands in requests any more.
  */
 void gateway_drain(struct gateway *g);
 void gateway_destroy(struct gateway *g);

@@ -27,7 +27,7 @@ struct replies {
     struct dispatch *dispatch;
     struct waiting *waiting;
     void (*expired)(const struct waiting_entry *entry);
-    atomic_bool up;
+    atomic_bool up, hurried;
     pthread_t threads[3];
     int started;
     pthread_mutex_t lock;
@@ -185,7 +185,8 @@ static void *sweep_loop(void *argument)
         struct waiting_entry expired[SWEEP_MAX];
         size_t count;
         do {
-            count = waiting_take_expired(r->waiting, clock_mono_us(), expired, SWEEP_MAX);
+            int64_t now_us = atomic_load_explicit(&r->hurried, memory_order_relaxed) ? INT64_MAX : clock_mono_us();
+            count = waiting_take_expired(r->waiting, now_us, expired, SWEEP_MAX);
             for (size_t i = 0; i < count; i++)
                 r->expired(&expired[i]);
         } while (count == SWEEP_MAX);
@@ -229,6 +230,11 @@ err replies_start(struct gateway *g, struct dispatch *d, struct waiting *w,
 bool replies_up(const struct replies *r)
 {
     return atomic_load_explicit(&r->up, memory_order_relaxed);
+}
+
+void replies_hurry(struct replies *r)
+{
+    atomic_store_explicit(&r->hurried, true, memory_order_relaxed);
 }
 
 void replies_stop(struct replies *r)

@@ -18,4 +18,5 @@ MUST_CHECK err replies_start(struct gateway *g, struct dispatch *d, struct waiti
 /* The channel's name; goes with each command as aether-reply-to. Valid as long as `g`. */
 void replies_channel(struct uuid gateway_id, char ret_name[64]);
 bool replies_up(const struct replies *r); /* the channel is subscribed now */
+void replies_hurry(struct replies *r);    /* from now on every deadline has passed */
 void replies_stop(struct replies *r);     /* ends the threads and frees; NULL is fine */

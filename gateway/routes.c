@@ -32,5 +32,10 @@ const struct route routes[] = {
 
     { GET, "/api/v1/operations/{operation}", "operations_get", AUTH_USER, NULL, operations_get,
       "What became of a request that was answered 202." },
+    { GET, "/api/v1/health", "health_live", AUTH_NONE, NULL, health_live, "Whether this process lives." },
+    { GET, "/api/v1/health/ready", "health_ready", AUTH_NONE, NULL, health_ready, "Whether it can serve: 200 or 503." },
+    { GET, "/api/v1/health/detailed", "health_detailed", AUTH_NONE, NULL, health_detailed,
+      "What it depends on, each with status and latency." },
+    { GET, "/metrics", "metrics_show", AUTH_NONE, NULL, metrics_show, "Prometheus text." },
     { 0 },
 };

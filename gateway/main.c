@@ -1,0 +1,120 @@
+/* aether-gateway: HTTP in front of the log. */
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "gateway/gateway.h"
+#include "gateway/json_arena.h"
+#include "gateway/password.h"
+#include "gateway/probes.h"
+#include "gateway/server.h"
+#include "gateway/token.h"
+#include "ops/runtime/clock.h"
+#include "ops/runtime/log.h"
+#include "ops/runtime/stop.h"
+#include "topics/topics.h"
+
+#define GRACE_US 1500000 /* for outcomes that are on their way when we are asked to stop */
+
+static const struct setting *const tables[] = {
+    http_settings,     gateway_settings, token_settings,  password_settings, vault_settings,
+    producer_settings, codec_settings,   topics_settings, runtime_settings,  NULL,
+};
+
+struct program {
+    struct config *config;
+    struct http_metrics *metrics;
+    struct gateway *gateway;
+    struct probes *probes;
+    struct health *health;
+    struct server *server;
+};
+
+static err program_start(struct program *p)
+{
+    p->metrics = http_metrics_create(routes, gateway_metrics, GATEWAY_METRICS);
+    TRY(gateway_create(p->config, http_metrics_registry(p->metrics), &p->gateway));
+    struct health_probe probes[PROBES_COUNT];
+    p->probes = probes_create(p->gateway, probes);
+    TRY(health_create(probes, PROBES_COUNT, &p->health));
+    const struct server_options options = {
+        .config = p->config,
+        .routes = routes,
+        .metrics = p->metrics,
+        .health = p->health,
+        .gateway = p->gateway,
+        .authenticate = token_authenticate,
+        .hash_key = p->gateway->hash_key,
+        .deadline_ms = config_int(p->config, "gateway.deadline_ms"),
+    };
+    return server_create(&options, &p->server);
+}
+
+static void wait_for_stop(void)
+{
+    struct pollfd p = { .fd = stop_fd(), .events = POLLIN };
+    while (!stop_requested())
+        (void)poll(&p, 1, -1);
+}
+
+/* From the outside in: no new connections; outcomes that come soon are waited for, the others are answered 202; then
+ * the server ends, and behind it the threads that might still hold one of its requests. */
+static void program_stop(struct program *p)
+{
+    if (p->server) {
+        server_quiesce(p->server);
+        int64_t until_us = clock_mono_us() + GRACE_US;
+        while (dispatch_waiting(p->gateway->dispatch) > 0 && clock_mono_us() < until_us)
+            (void)poll(NULL, 0, 10);
+        dispatch_hurry(p->gateway->dispatch);
+        server_stop(p->server);
+    }
+    if (p->gateway)
+        gateway_drain(p->gateway);
+    server_destroy(p->server);
+    health_destroy(p->health);
+    probes_destroy(p->probes);
+    gateway_destroy(p->gateway);
+    http_metrics_destroy(p->metrics);
+    config_destroy(p->config);
+}
+
+static enum log_level log_level(const struct config *config)
+{
+    static const char *const names[] = { "debug", "info", "warn", "error" };
+    enum log_level level = LOG_LEVEL_DEBUG;
+    while (level < LOG_LEVEL_ERROR && strcmp(names[level], config_text(config, "log.level")) != 0)
+        level++;
+    return level;
+}
+
+int main(int argc, char **argv)
+{
+    struct program p = { 0 };
+    if (config_load("aether-gateway",
+                    "Answers Aether's REST API: commands go to the log, reads come from the projections.", tables,
+                    &argc, argv, &p.config) != OK) {
+        fprintf(stderr, "aether-gateway: %s\n", err_message());
+        return 2;
+    }
+    if (argc > 1) {
+        fprintf(stderr, "aether-gateway: '%s' is not an option; see --help\n", argv[1]);
+        config_destroy(p.config);
+        return 2;
+    }
+    log_init("gateway", log_level(p.config));
+    stop_init();
+    json_arena_init(); /* before any thread parses a schema */
+    int status = EXIT_SUCCESS;
+    if (program_start(&p) == OK) {
+        LOG(INFO, "gateway listens", F_STR("address", config_text(p.config, "gateway.address")),
+            F_INT("port", server_port(p.server)), F_UUID("gateway", p.gateway->id));
+        wait_for_stop();
+        LOG(INFO, "gateway stops");
+    } else {
+        LOG(ERROR, "gateway cannot start", F_ERR);
+        status = EXIT_FAILURE;
+    }
+    program_stop(&p);
+    return status;
+}
