@@ -37,7 +37,9 @@ struct topic_handle {
 
 struct producer {
     const struct config *config;
-    char *client_id, *source;
+    char *client_id;
+    char *source; /* ce_source */
+    size_t source_len;
     bool own_thread;
     producer_delivered *delivered;
     void *context;
@@ -52,6 +54,9 @@ struct producer {
     atomic_bool broken; /* the handle is to be replaced */
     atomic_bool away;   /* an append failed, or all connections are down, and nothing was answered since */
     atomic_bool stopping;
+    rd_kafka_resp_err_t
+        refused_code; /* without own thread: why refused_topic takes no records; told by the next append */
+    char refused_topic[250];
     _Atomic int64_t progress_us; /* the last delivery, or the first append after nothing was in flight */
     _Atomic int64_t answered_us; /* the broker's last answer; 0: none yet */
 
@@ -163,6 +168,20 @@ static void in_flight_less(struct producer *p)
     }
 }
 
+/* A batch that fails takes the handle with it, and what librdkafka had learnt of the topic. */
+static void note_refusal(struct producer *p, const char *topic, rd_kafka_resp_err_t code)
+{
+    switch ((int)code) {
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+        p->refused_code = code;
+        snprintf(p->refused_topic, sizeof p->refused_topic, "%s", topic);
+    }
+}
+
 static bool is_purged(rd_kafka_resp_err_t code)
 {
     return code == RD_KAFKA_RESP_ERR__PURGE_QUEUE || code == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT;
@@ -184,8 +203,10 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void 
     } else {
         if (status == RD_KAFKA_MSG_STATUS_NOT_PERSISTED)
             delivery = NOT_APPENDED;
-        if (!p->own_thread)
+        if (!p->own_thread) {
             atomic_store(&p->broken, true);
+            note_refusal(p, rd_kafka_topic_name(message->rkt), message->err);
+        }
         err kind = kafka_err(message->err);
         if (kind == RETRY && !is_purged(message->err))
             broker_away(p, rd_kafka_err2name(message->err));
@@ -224,7 +245,8 @@ static err handle_create(struct producer *p, rd_kafka_t **ret)
         const char *name, *value;
     } defaults[] = {
         { "linger.ms", "0" },
-        { "max.in.flight.requests.per.connection", "1" },
+        /* Measured: ops/adr/0002-producer-in-flight.md. */
+        { "max.in.flight.requests.per.connection", p->own_thread ? "5" : "1" },
         { "queue.buffering.max.kbytes", "65536" },
         { "retry.backoff.ms", "50" },
         { "reconnect.backoff.max.ms", "250" },
@@ -238,7 +260,6 @@ static err handle_create(struct producer *p, rd_kafka_t **ret)
         { "request.timeout.ms", timeout },
         /* Records of a batch share their fate: none times out alone, and one that fails stops those behind it (producer.h). */
         { "message.timeout.ms", p->own_thread ? timeout : "0" },
-        { "enable.gapless.guarantee", p->own_thread ? "false" : "true" },
     };
 
     rd_kafka_conf_t *conf;
@@ -249,6 +270,8 @@ static err handle_create(struct producer *p, rd_kafka_t **ret)
     config_each_kafka(p->config, set_given, conf);
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed && e == OK; i++)
         e = kafka_conf_set(conf, fixed[i].name, fixed[i].value);
+    if (!p->own_thread && e == OK)
+        e = kafka_conf_set(conf, "enable.gapless.guarantee", "true");
     if (e != OK) {
         rd_kafka_conf_destroy(conf);
         return e;
@@ -257,12 +280,17 @@ static err handle_create(struct producer *p, rd_kafka_t **ret)
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     rd_kafka_conf_set_error_cb(conf, on_error);
 
-    char reason[256];
+    /* No warnings while it starts: librdkafka warns of the properties of consumers, and that the guarantee is young. */
+    char log_level[16] = "6", reason[256];
+    size_t size = sizeof log_level;
+    (void)rd_kafka_conf_get(conf, "log_level", log_level, &size);
+    (void)rd_kafka_conf_set(conf, "log_level", "3", NULL, 0);
     rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
     if (!rk) {
         rd_kafka_conf_destroy(conf);
         return err_set(FATAL, "no Kafka producer: %s; check the kafka.<property> settings", reason);
     }
+    rd_kafka_set_log_level(rk, atoi(log_level));
     *ret = rk;
     return OK;
 }
@@ -270,6 +298,7 @@ static err handle_create(struct producer *p, rd_kafka_t **ret)
 /* Reports everything still in flight on a handle that no append can reach any more, and destroys it. */
 static void handle_give_up(rd_kafka_t *rk, struct topic_handle *handles)
 {
+    rd_kafka_set_log_level(rk, -1); /* it would report the purge as a fatal error of its own */
     rd_kafka_purge(rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     int64_t until = clock_mono_us() + PURGE_WAIT_US;
     while (rd_kafka_outq_len(rk) > 0 && clock_mono_us() < until)
@@ -375,61 +404,65 @@ static rd_kafka_topic_t *topic_get(struct producer *p, const char *name)
     return p->rk ? topic_find(p, name) : NULL;
 }
 
-struct record {
-    rd_kafka_vu_t parts[18];
-    size_t count;
-};
-
-static void record_mem(struct record *r, rd_kafka_vtype_t type, const void *bytes, size_t len)
+static void header(rd_kafka_headers_t *headers, const char *name, const char *value, size_t len)
 {
-    r->parts[r->count++] = (rd_kafka_vu_t){ .vtype = type, .u.mem = { .ptr = (void *)(uintptr_t)bytes, .size = len } };
-}
-
-static void record_header(struct record *r, const char *name, const char *value, size_t len)
-{
-    r->parts[r->count++] = (rd_kafka_vu_t){ .vtype = RD_KAFKA_VTYPE_HEADER,
-                                            .u.header = { .name = name, .val = value, .size = (ssize_t)len } };
+    rd_kafka_header_add(headers, name, -1, value, (ssize_t)len);
 }
 
 /* CloudEvents 1.0, Kafka protocol binding, section 3.2 (binary content mode); W3C Trace Context. */
-static rd_kafka_error_t *record_produce(struct producer *p, rd_kafka_topic_t *topic, const struct append *a)
+static rd_kafka_headers_t *headers_of(const struct producer *p, const struct append *a)
 {
-    char key[UUID_TEXT_LEN + 1], id[UUID_TEXT_LEN + 1], time[RFC3339_LEN + 1];
-    uuid_format(a->key, key);
+    char id[UUID_TEXT_LEN + 1], time[RFC3339_LEN + 1];
     uuid_format(a->meta->id, id);
     clock_rfc3339(a->meta->at, time);
 
-    struct record r;
-    r.count = 0;
-    r.parts[r.count++] = (rd_kafka_vu_t){ .vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = topic };
-    r.parts[r.count++] = (rd_kafka_vu_t){ .vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = a->partition };
-    r.parts[r.count++] = (rd_kafka_vu_t){ .vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY };
-    r.parts[r.count++] = (rd_kafka_vu_t){ .vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = a->opaque };
-    record_mem(&r, RD_KAFKA_VTYPE_KEY, key, UUID_TEXT_LEN);
-    record_mem(&r, RD_KAFKA_VTYPE_VALUE, a->payload.ptr, a->payload.len);
-    record_header(&r, "ce_specversion", "1.0", 3);
-    record_header(&r, "ce_id", id, UUID_TEXT_LEN);
-    record_header(&r, "ce_type", a->type, strlen(a->type));
-    record_header(&r, "ce_source", p->source, strlen(p->source));
-    record_header(&r, "ce_time", time, RFC3339_LEN);
-    record_header(&r, "content-type", "application/avro", 16);
+    rd_kafka_headers_t *headers = rd_kafka_headers_new(8);
+    header(headers, "ce_specversion", "1.0", 3);
+    header(headers, "ce_id", id, UUID_TEXT_LEN);
+    header(headers, "ce_type", a->type, strlen(a->type));
+    header(headers, "ce_source", p->source, p->source_len);
+    header(headers, "ce_time", time, RFC3339_LEN);
+    header(headers, "content-type", "application/avro", 16);
     if (a->meta->trace.len)
-        record_header(&r, "traceparent", a->meta->trace.ptr, a->meta->trace.len);
+        header(headers, "traceparent", a->meta->trace.ptr, a->meta->trace.len);
     if (a->reply_to.len)
-        record_header(&r, "aether-reply-to", a->reply_to.ptr, a->reply_to.len);
-    return rd_kafka_produceva(p->rk, r.parts, r.count);
+        header(headers, "aether-reply-to", a->reply_to.ptr, a->reply_to.len);
+    return headers;
 }
 
-static err refused(struct producer *p, const struct append *a, rd_kafka_error_t *error)
+static rd_kafka_error_t *record_produce(struct producer *p, rd_kafka_topic_t *topic, const struct append *a)
 {
-    rd_kafka_resp_err_t code = rd_kafka_error_code(error);
-    rd_kafka_error_destroy(error);
+    char key[UUID_TEXT_LEN + 1];
+    uuid_format(a->key, key);
+    /* As one list that is ours until it is taken: headers that are given one by one are freed twice when the partition
+     * does not exist (librdkafka #4628, before 2.9). */
+    rd_kafka_headers_t *headers = headers_of(p, a);
+    const rd_kafka_vu_t parts[] = {
+        { .vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = topic },
+        { .vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = a->partition },
+        { .vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY },
+        { .vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = a->opaque },
+        { .vtype = RD_KAFKA_VTYPE_KEY, .u.mem = { .ptr = key, .size = UUID_TEXT_LEN } },
+        { .vtype = RD_KAFKA_VTYPE_VALUE,
+          .u.mem = { .ptr = (void *)(uintptr_t)a->payload.ptr, .size = a->payload.len } },
+        { .vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers },
+    };
+    rd_kafka_error_t *error = rd_kafka_produceva(p->rk, parts, sizeof parts / sizeof *parts);
+    if (error)
+        rd_kafka_headers_destroy(headers);
+    return error;
+}
+
+static err being_renewed(void)
+{
+    return err_set(RETRY, "the Kafka producer is being renewed; try again");
+}
+
+static err refused(const struct append *a, rd_kafka_resp_err_t code)
+{
     switch ((int)code) {
     case RD_KAFKA_RESP_ERR__QUEUE_FULL:
         return err_set(RETRY, "too many bytes wait for Kafka; try again when some are delivered");
-    case RD_KAFKA_RESP_ERR__FATAL:
-        atomic_store(&p->broken, true);
-        return err_set(RETRY, "the Kafka producer is being renewed; try again");
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
     case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
@@ -445,12 +478,17 @@ static err refused(struct producer *p, const struct append *a, rd_kafka_error_t 
 
 err producer_append(struct producer *p, const struct append *append)
 {
+    if (p->refused_code && strcmp(p->refused_topic, append->topic) == 0) {
+        rd_kafka_resp_err_t code = p->refused_code;
+        p->refused_code = RD_KAFKA_RESP_ERR_NO_ERROR;
+        return refused(append, code);
+    }
     if (atomic_load(&p->broken)) {
         /* Without a thread of our own nobody may come to poll; with nothing in flight no callback can run in here. */
         if (!p->own_thread && producer_in_flight(p) == 0)
             renew(p);
         if (atomic_load(&p->broken))
-            return err_set(RETRY, "the Kafka producer is being renewed; try again");
+            return being_renewed();
     }
     if (atomic_load_explicit(&p->away, memory_order_relaxed))
         return err_set(RETRY, "Kafka does not answer; try again when it is back");
@@ -472,7 +510,11 @@ err producer_append(struct producer *p, const struct append *append)
         return OK;
 
     in_flight_less(p);
-    return error ? refused(p, append, error) : err_set(RETRY, "the Kafka producer is being renewed; try again");
+    rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+    if (rd_kafka_error_is_fatal(error))
+        atomic_store(&p->broken, true);
+    rd_kafka_error_destroy(error);
+    return topic && !atomic_load(&p->broken) ? refused(append, code) : being_renewed();
 }
 
 size_t producer_in_flight(const struct producer *p)
@@ -524,10 +566,10 @@ err producer_create(const struct config *config, const char *client_id, bool own
     p->max_in_flight = (size_t)config_int(config, "producer.max_in_flight");
     p->message_timeout_ms = (int)config_int(config, "producer.message_timeout_ms");
 
-    static const char prefix[] = "/aether/";
-    p->source = mem_alloc(sizeof prefix + strlen(client_id));
-    memcpy(p->source, prefix, sizeof prefix - 1);
-    memcpy(p->source + sizeof prefix - 1, client_id, strlen(client_id));
+    struct buf source = { 0 };
+    buf_printf(&source, "/aether/%s", client_id);
+    p->source = source.ptr;
+    p->source_len = source.len;
 
     err e = handle_create(p, &p->rk);
     if (e != OK) {

@@ -150,7 +150,7 @@ static int compare(const struct config *config, bool apply, bool as_json)
 int main(int argc, char **argv)
 {
     log_init("aether-topics", LOG_LEVEL_WARN);
-    const struct setting *const tables[] = { runtime_settings, topics_settings, own_settings, NULL };
+    const struct setting *const tables[] = { runtime_kafka_settings, topics_settings, own_settings, NULL };
     struct config *config;
     if (config_load("aether-topics", summary, tables, &argc, argv, &config) != OK) {
         (void)fail();

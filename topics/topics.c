@@ -36,10 +36,11 @@ const struct setting topics_settings[] = {
     { .name = "topics.max_message_bytes",
       .type = SETTING_INT,
       .def = "1048576",
-      .min = 65536,
+      .min = 1048576,
       .max = 67108864,
       .unit = "bytes",
-      .doc = "Largest batch of records the broker takes (max.message.bytes)." },
+      .doc = "Largest batch of records the broker takes (max.message.bytes); a producer packs up to 1,000,000 bytes "
+             "into one." },
     { .name = NULL },
 };
 
