@@ -1,7 +1,7 @@
 #include "consumers/users/decide.h"
 
 #include <assert.h>
-#include <sodium.h>
+#include <sodium/utils.h>
 
 /* --- accounts --- */
 
