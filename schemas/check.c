@@ -254,12 +254,19 @@ static err walk_datum(struct walk *w, avro_schema_t schema)
     return e;
 }
 
-err codec_check(avro_schema_t schema, struct str payload)
+err check_payload(avro_schema_t schema, struct str payload, uint32_t *ret_items)
 {
     const uint8_t *start = (const uint8_t *)payload.ptr;
     struct walk w = { .start = start, .at = start, .end = start + payload.len };
     TRY(walk_datum(&w, schema));
     if (w.at != w.end)
         return wrong(&w, "bytes are left over");
+    *ret_items = w.items;
     return OK;
+}
+
+err codec_check(avro_schema_t schema, struct str payload)
+{
+    uint32_t items;
+    return check_payload(schema, payload, &items);
 }

@@ -5,8 +5,10 @@
 #include "schemas/layout.h"
 #include "schemas/registry.h"
 
-/* A generic value keeps the room that its largest payload took; after one beyond this many bytes it is made anew. */
-#define RETAIN_LEN 16384
+/* A generic value keeps the room that its largest payload took, in each item of each array; after one beyond these it
+ * is made anew. */
+#define RETAIN_LEN   16384 /* bytes */
+#define RETAIN_ITEMS 256
 
 struct codec {
     struct writer *writers; /* by id */
@@ -126,20 +128,22 @@ err codec_writer(struct codec *c, int32_t id, struct writer **ret)
 
 err codec_read(struct codec *c, struct writer *w, struct str payload)
 {
-    TRY(codec_check(w->schema, payload));
+    uint32_t items = 0;
+    TRY(check_payload(w->schema, payload, &items));
     if (!w->interface && !(w->interface = avro_generic_class_from_schema(w->schema)))
         return err_set(REJECT, "schema id %" PRId32 " cannot be read by avro-c: %s", w->id, avro_strerror());
     if (!w->value.iface && avro_generic_value_new(w->interface, &w->value) != 0)
         return err_set(REJECT, "schema id %" PRId32 " cannot be read by avro-c: %s", w->id, avro_strerror());
+    w->bloated = payload.len > RETAIN_LEN || items > RETAIN_ITEMS;
     avro_reader_memory_set_source(c->reader, payload.ptr, (int64_t)payload.len);
     if (avro_value_read(c->reader, &w->value) != 0)
         return err_set(REJECT, "avro-c refuses the payload: %s", avro_strerror());
     return OK;
 }
 
-void codec_done(struct writer *w, struct str payload)
+void codec_done(struct writer *w)
 {
-    if (payload.len > RETAIN_LEN && w->value.iface) {
+    if (w->bloated && w->value.iface) {
         avro_value_decref(&w->value);
         w->value.iface = NULL;
     }

@@ -86,12 +86,6 @@ class Schemas:
             files = sorted(folder.glob("*.avsc"))
             if files:
                 self.streams[folder.name] = [self._record(folder.name, f) for f in files]
-        owner = {}
-        for stream, records in self.streams.items():
-            for record in records:
-                other = owner.setdefault(record.c_name, record)
-                if other is not record:
-                    raise SchemaError(f"{record.path} and {other.path} would both be struct {record.c_name}; rename one")
 
     def inputs(self):
         yield from sorted(self.root.glob("*/*.avsc"))
@@ -364,6 +358,9 @@ class Types:
             self.record(schema, where)
         return self.of(full, where)
 
+    def c_names(self):
+        return {snake(full.rsplit(".", 1)[-1]) for full in [*self.records, *self.enums]}
+
     def record(self, schema, where):
         full = schema["namespace"] + "." + schema["name"]
         fields = [Field(f, full, self) for f in schema["fields"]]
@@ -507,7 +504,7 @@ def stream_files(stream, records):
                                           for f in ("decode", "encode", "subjects", "open", "seal", "key", "name"))
                                 + "    },\n" for k in ("command", "fact"))
                       + "};\n")
-    return "".join(header), "".join(source)
+    return "".join(header), "".join(source), types.c_names()
 
 
 def write_union(header, source, stream, kind, records):
@@ -549,8 +546,12 @@ def generate(schemas, out, depfile):
     check_locked(schemas, versions)
     files = {}
     files["meta.gen.h"], files["meta.gen.c"] = meta_files(schemas)
+    taken = {}
     for stream, records in schemas.streams.items():
-        files[f"{stream}.gen.h"], files[f"{stream}.gen.c"] = stream_files(stream, records)
+        files[f"{stream}.gen.h"], files[f"{stream}.gen.c"], names = stream_files(stream, records)
+        for name in names:
+            if taken.setdefault(name, stream) != stream:
+                raise SchemaError(f"{stream} and {taken[name]} both define a type that is {name} in C; rename one")
     files["versions.gen.c"] = versions_file(versions)
     for name, text in files.items():
         (out / name).write_text(text, encoding="utf-8")

@@ -2,7 +2,7 @@
  * and schemas/ include this; everyone else uses the typed functions of <stream>.gen.h and the unions of stream.h.
  *
  * A struct is written by its layout in the order of the fields, which is the order of its own schema. It is read by a
- * link: the writer's schema laid beside the layout, made once per codec and schema id (see record.c). */
+ * link: the writer's schema laid beside the layout, made once per codec and schema id (see decode.c). */
 #pragma once
 
 #include <assert.h>
@@ -64,6 +64,31 @@ struct union_layout {
     size_t record_count;
 };
 
+/* The layout of a type of the union; NULL when there is none. */
+static inline const struct record_layout *union_record(const struct union_layout *layout, int type)
+{
+    return type >= 1 && (size_t)type <= layout->record_count ? layout->records[type - 1] : NULL;
+}
+
+/* Where the record itself starts in a union. */
+static inline char *union_payload(struct any_record *record)
+{
+    return (char *)record + offsetof(struct any_record, meta);
+}
+
+static inline const char *union_const_payload(const struct any_record *record)
+{
+    return (const char *)record + offsetof(struct any_record, meta);
+}
+
+err union_no_record(const struct union_layout *layout, int type); /* REJECT that says so */
+
+/* How an array stands in a struct. */
+struct items {
+    const void *items;
+    size_t count;
+};
+
 const char *enum_layout_symbol(const struct enum_layout *layout, int value);
 int enum_layout_find(const struct enum_layout *layout, struct str symbol); /* -1: none */
 
@@ -90,7 +115,7 @@ size_t union_subjects(const struct union_layout *layout, const struct any_record
 struct uuid union_key(const struct union_layout *layout, const struct any_record *record);
 const char *union_name(const struct union_layout *layout, int type);
 
-/* --- the writer's side of a codec (codec.c), and what record.c keeps with it --- */
+/* --- the writer's side of a codec (codec.c), and what decode.c keeps with it --- */
 
 struct link;
 
@@ -111,6 +136,7 @@ struct writer {
     const char *name;     /* its full name */
     avro_value_iface_t *interface;
     avro_value_t value; /* reused for every payload */
+    bool bloated;       /* what is in value took so much room that it is not kept */
     struct reader *readers;
     UT_hash_handle hh;
 };
@@ -121,4 +147,7 @@ MUST_CHECK err codec_writer(struct codec *codec, int32_t id, struct writer **ret
 
 /* Checks a payload (without the frame) and reads it into writer->value; valid until codec_done. */
 MUST_CHECK err codec_read(struct codec *codec, struct writer *writer, struct str payload);
-void codec_done(struct writer *writer, struct str payload);
+void codec_done(struct writer *writer);
+
+/* codec_check that also says how many items its arrays and maps have together. */
+MUST_CHECK err check_payload(avro_schema_t schema, struct str payload, uint32_t *ret_items);

@@ -7,14 +7,17 @@
  * (types in alphabetical order of the record names are not stable numbers and are never stored), and
  *     extern const struct stream rooms_stream;
  *     err post_message_encode(struct codec *, const struct post_message *, struct buf *out);   framed, appended
- *     err post_message_seal(struct post_message *, struct vault *, struct arena *);            when it has sealed fields
- * Every union starts as struct any_record, so generic code reads and writes meta without knowing the rest.
- * meta.avsc gives struct meta { struct uuid id; int64_t at; struct uuid actor, command_id; int64_t command_offset;
- * struct str request_hash, trace; } in meta.gen.h.
+ *     err post_message_decode(struct codec *, struct str framed, struct arena *, struct post_message *ret);
+ *     err post_message_seal(struct post_message *, struct vault *, struct arena *);            when it has sealed
+ * fields err post_message_open(struct post_message *, struct vault *, struct arena *);            likewise Every union
+ * starts as struct any_record, so generic code reads and writes meta without knowing the rest. meta.avsc gives struct
+ * meta { struct uuid id; int64_t at; struct uuid actor, command_id; int64_t command_offset; struct str request_hash,
+ * trace; } in meta.gen.h.
  *
- * C types: string → struct str; uuid → struct uuid; bytes → struct str; sealed bytes → struct sealed; int → int32_t; long
- * and timestamp-millis → int64_t; boolean → bool; double → double; enum → enum <name> (ROOM_KIND_PUBLIC); array of T →
- * struct { const T *items; size_t count; }; ["null", T] → bool has_<name> and T <name>. */
+ * C types: string → struct str; uuid → struct uuid; bytes → struct str; sealed bytes → struct sealed; int → int32_t;
+ * long and timestamp-millis → int64_t; boolean → bool; double → double; enum → enum <name> (ROOM_KIND_PUBLIC), with
+ * room_kind_symbol and room_kind_parse; array of T → struct { const T *items; size_t count; }; ["null", T] → bool
+ * has_<name> and T <name>. */
 #pragma once
 
 #include "ops/runtime/err.h"
@@ -24,7 +27,8 @@
 #include "schemas/meta.gen.h"
 #include "schemas/vault.h"
 
-struct any_record {
+/* may_alias: it is a view of another struct's first fields, which the compiler must know. */
+struct __attribute__((may_alias)) any_record {
     int type; /* 0: none */
     union {
         struct meta meta;
@@ -38,7 +42,8 @@ struct record_union {
     size_t size;
     int type_count; /* types run from 1 to type_count */
 
-    /* Decodes a framed payload into *ret (size bytes). Strings point into the arena. */
+    /* Decodes a framed payload into *ret (size bytes). Strings point into the arena. On failure ret->type is 0, and
+     * what else *ret holds is worth nothing. */
     err (*decode)(struct codec *c, struct str framed, struct arena *arena, struct any_record *ret) MUST_CHECK;
     /* Appends the framed payload to out. Sealed fields need their cipher. */
     err (*encode)(struct codec *c, const struct any_record *record, struct buf *out) MUST_CHECK;

@@ -32,7 +32,7 @@ const struct setting vault_settings[] = {
       .doc =
           "How long a process may use a key without asking the vault again: an erasure is complete after this time." },
     { "vault.cache_keys", SETTING_INT, .def = "200000", .min = 1000, .max = 10000000, .unit = "keys",
-      .doc = "About how many keys a process keeps (64 bytes each)." },
+      .doc = "About how many keys a process keeps (up to 170 bytes each)." },
     { .name = NULL },
 };
 
@@ -241,7 +241,7 @@ static err unwrap(const struct vault *v, struct str wrapped, int64_t master, uin
 static struct uuid *missing(struct vault *v, struct arena *arena, const struct uuid *subjects, size_t count,
                             bool ensure, size_t *ret_count)
 {
-    struct uuid *ret = ARENA_ARRAY(arena, struct uuid, count + 1);
+    struct uuid *ret = NULL; /* most often nothing is missing, and nothing is allocated */
     size_t n = 0;
     pthread_mutex_lock(&v->lock);
     int64_t now_us = clock_mono_us();
@@ -249,6 +249,8 @@ static struct uuid *missing(struct vault *v, struct arena *arena, const struct u
     for (size_t i = 0; i < count; i++) {
         const struct entry *e = cache_find(v, subjects[i]);
         if (!e || now_us - e->fetched_us > v->keep_us / 2 || (ensure && e->state == ENTRY_ABSENT)) {
+            if (!ret)
+                ret = ARENA_ARRAY(arena, struct uuid, count - i);
             ret[n++] = subjects[i];
         } else if (!generation_find(v, &v->young, subjects[i])) {
             struct entry copy = *e;

@@ -236,6 +236,14 @@ class Generator(unittest.TestCase):
         self.assertEqual(self.generate().returncode, 0)
         self.assertIn("ROOMS_LEAVE_ROOM", (self.out / "rooms.gen.h").read_text())
 
+    def test_two_streams_cannot_have_types_of_one_name(self):
+        """Programs include several streams' headers."""
+        new = json.loads((self.root / "rooms/JoinRoom.avsc").read_text())
+        new["namespace"] = "aether.sessions"
+        (self.root / "sessions/JoinRoom.avsc").write_text(json.dumps(new))
+        self.assertEqual(self.run_generator("--lock").returncode, 0)
+        self.assert_fails(self.generate(), "both define a type that is join_room")
+
     def test_history_cannot_be_edited(self):
         self.edit("history/rooms.commands-aether.rooms.JoinRoom/1.json", lambda s: s["fields"].pop())
         self.assert_fails(self.generate(), "history is never edited")

@@ -264,6 +264,43 @@ START_TEST(old_keys_make_room_for_new_ones)
 }
 END_TEST
 
+START_TEST(a_key_in_use_stays_when_others_go)
+{
+    /* Seen by an erasure that this process has not heard of: a key that was asked for again would be gone. */
+    struct vault *small = another_vault(KEY_A, "vault.cache_keys=1000");
+    struct uuid some[600] = { ensured() };
+    uint8_t key[VAULT_KEY_LEN];
+    ck_assert_int_eq(vault_fetch(small, pg, some, 1), OK);
+    ck_assert_int_eq(vault_erase(vault, pg, some[0]), OK);
+    for (int round = 0; round < 4; round++) {
+        for (size_t i = 1; i < 600; i++)
+            some[i] = fresh();
+        ck_assert_int_eq(vault_fetch(small, pg, some, 600), OK);
+        ck_assert_int_eq(vault_key(small, some[0], key), VAULT_FOUND);
+    }
+    vault_destroy(small);
+}
+END_TEST
+
+START_TEST(a_key_copied_to_another_subjects_row_opens_nothing_there)
+{
+    struct uuid subject = ensured(), thief = ensured();
+    struct sealed s = sealed_text(subject, "text");
+    static const struct pg_statement copy = {
+        "test_copy",
+        "UPDATE vault.keys SET wrapped = (SELECT wrapped FROM vault.keys WHERE subject = $1) WHERE subject = $2"
+    };
+    struct pg_args args = pg_args(&arena);
+    pg_arg_uuid(&args, subject);
+    pg_arg_uuid(&args, thief);
+    ck_assert_int_eq(pg_query(pg, &copy, &args, NULL), OK);
+    struct vault *other = another_vault(KEY_A, "vault.cache_keys=1000");
+    ck_assert_int_eq(vault_fetch(other, pg, &thief, 1), OK);
+    ck_assert_int_eq(opened(other, thief, STR("body"), &s), ERASED);
+    vault_destroy(other);
+}
+END_TEST
+
 START_TEST(the_same_subject_twice_in_a_call_is_one_key)
 {
     struct uuid twice[2] = { fresh() };
@@ -453,6 +490,8 @@ int main(void)
     tcase_add_test(all, other_processes_forget_an_erased_key_within_the_caches_time);
     tcase_add_test(all, many_keys_are_ensured_and_kept_in_one_call);
     tcase_add_test(all, old_keys_make_room_for_new_ones);
+    tcase_add_test(all, a_key_in_use_stays_when_others_go);
+    tcase_add_test(all, a_key_copied_to_another_subjects_row_opens_nothing_there);
     tcase_add_test(all, the_same_subject_twice_in_a_call_is_one_key);
     tcase_add_test(all, another_master_key_is_fatal_and_says_so);
     tcase_add_test(all, threads_that_ensure_the_same_subjects_get_the_same_keys);

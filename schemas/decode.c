@@ -1,164 +1,12 @@
-/* record: structs to Avro and back, by their layouts.
+/* decode: Avro to structs, by the writer's schema.
  *
- * Writing needs no schema at run time: a layout is its own newest schema, so its fields are written one after the
- * other. Reading goes by the writer's schema: a link says, for each field of ours, where the writer has it and how its
+ * A link lays a writer's schema beside one of our layouts: for each field of ours, where the writer has it and how its
  * type becomes ours. Links are made once per codec, schema id and layout; a record is then read without looking up a
  * name. */
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "schemas/layout.h"
-
-struct items {
-    const void *items;
-    size_t count;
-};
-
-const char *enum_layout_symbol(const struct enum_layout *layout, int value)
-{
-    return value >= 0 && value < layout->count ? layout->symbols[value] : NULL;
-}
-
-int enum_layout_find(const struct enum_layout *layout, struct str symbol)
-{
-    for (int i = 0; i < layout->count; i++)
-        if (str_equal(symbol, str_of(layout->symbols[i])))
-            return i;
-    return -1;
-}
-
-/* --- writing --- */
-
-static void put_long(struct buf *out, int64_t n)
-{
-    buf_reserve(out, 10);
-    uint64_t raw = ((uint64_t)n << 1) ^ (uint64_t)(n >> 63);
-    char *at = out->ptr + out->len;
-    while (raw >= 0x80) {
-        *at++ = (char)(raw | 0x80);
-        raw >>= 7;
-    }
-    *at++ = (char)raw;
-    out->len = (size_t)(at - out->ptr);
-}
-
-static void put_bytes(struct buf *out, struct str s)
-{
-    put_long(out, (int64_t)s.len);
-    if (s.len > 0)
-        buf_str(out, s);
-}
-
-static void put_uuid(struct buf *out, struct uuid id)
-{
-    char text[UUID_TEXT_LEN + 1];
-    uuid_format(id, text);
-    put_bytes(out, (struct str){ text, UUID_TEXT_LEN });
-}
-
-static void put_double(struct buf *out, double d)
-{
-    uint64_t bits;
-    memcpy(&bits, &d, sizeof bits);
-    char bytes[8];
-    for (unsigned i = 0; i < 8; i++)
-        bytes[i] = (char)(bits >> (8 * i));
-    buf_append(out, bytes, sizeof bytes);
-}
-
-static err put_record(const struct record_layout *layout, const char *record, struct buf *out);
-
-static err put_value(const struct field *f, const char *at, struct buf *out);
-
-static err put_array(const struct field *f, const char *at, struct buf *out)
-{
-    struct items array;
-    memcpy(&array, at, sizeof array);
-    if (array.count > 0) {
-        put_long(out, (int64_t)array.count);
-        for (size_t i = 0; i < array.count; i++)
-            TRY(put_value(f->item, (const char *)array.items + i * f->item_size, out));
-    }
-    put_long(out, 0);
-    return OK;
-}
-
-static err put_value(const struct field *f, const char *at, struct buf *out)
-{
-    switch (f->type) {
-    case FIELD_STRING:
-        if (!text_is_utf8(*(const struct str *)at)) /* nobody could read it */
-            return err_set(REJECT, "field %s is not UTF-8", f->name);
-        put_bytes(out, *(const struct str *)at);
-        return OK;
-    case FIELD_BYTES:
-        put_bytes(out, *(const struct str *)at);
-        return OK;
-    case FIELD_UUID:
-        put_uuid(out, *(const struct uuid *)at);
-        return OK;
-    case FIELD_SEALED: {
-        const struct sealed *s = (const struct sealed *)at;
-        if (s->cipher.len == 0)
-            return err_set(REJECT, "field %s must be sealed before it is encoded", f->name);
-        put_bytes(out, s->cipher);
-        return OK;
-    }
-    case FIELD_INT:
-        put_long(out, *(const int32_t *)at);
-        return OK;
-    case FIELD_LONG:
-        put_long(out, *(const int64_t *)at);
-        return OK;
-    case FIELD_DOUBLE:
-        put_double(out, *(const double *)at);
-        return OK;
-    case FIELD_BOOL:
-        buf_char(out, *(const bool *)at ? 1 : 0);
-        return OK;
-    case FIELD_ENUM: {
-        unsigned symbol;
-        memcpy(&symbol, at, sizeof symbol);
-        if (symbol >= (unsigned)f->symbols->count)
-            return err_set(REJECT, "field %s: %u is no symbol of its enum", f->name, symbol);
-        put_long(out, symbol);
-        return OK;
-    }
-    case FIELD_RECORD:
-        return put_record(f->record, at, out);
-    case FIELD_ARRAY:
-        return put_array(f, at, out);
-    }
-    __builtin_unreachable();
-}
-
-static err put_record(const struct record_layout *layout, const char *record, struct buf *out)
-{
-    for (const struct field *f = layout->fields; f < layout->fields + layout->field_count; f++) {
-        if (f->optional) {
-            bool has = *(const bool *)(record + f->has_offset);
-            put_long(out, has ? 1 : 0); /* ["null", T] */
-            if (!has)
-                continue;
-        }
-        TRY(put_value(f, record + f->offset, out));
-    }
-    return OK;
-}
-
-err record_encode(const struct record_layout *layout, struct codec *codec, const void *record, struct buf *out)
-{
-    (void)codec;
-    size_t before = out->len;
-    uint32_t id = (uint32_t)layout->schema_id;
-    const uint8_t frame[WIRE_HEADER_LEN] = { 0, (uint8_t)(id >> 24), (uint8_t)(id >> 16), (uint8_t)(id >> 8),
-                                             (uint8_t)id };
-    buf_append(out, frame, sizeof frame);
-    err e = put_record(layout, record, out);
-    if (e != OK)
-        out->len = before;
-    return e;
-}
 
 /* --- linking --- */
 
@@ -495,7 +343,7 @@ static err record_take(struct codec *codec, struct writer *w, const struct reade
     TRY(codec_read(codec, w, payload));
     memset(record, 0, r->link->layout->size);
     err e = take_record(r->link, &w->value, record, arena);
-    codec_done(w, payload);
+    codec_done(w);
     return e;
 }
 
@@ -522,28 +370,6 @@ err record_decode(const struct record_layout *layout, struct codec *codec, struc
     return record_take(codec, w, r, framed, arena, ret);
 }
 
-/* --- unions --- */
-
-static char *payload_of(struct any_record *record)
-{
-    return (char *)record + offsetof(struct any_record, meta);
-}
-
-static const char *const_payload_of(const struct any_record *record)
-{
-    return (const char *)record + offsetof(struct any_record, meta);
-}
-
-static const struct record_layout *layout_of(const struct union_layout *layout, int type)
-{
-    return type >= 1 && (size_t)type <= layout->record_count ? layout->records[type - 1] : NULL;
-}
-
-static err no_record(const struct union_layout *layout, int type)
-{
-    return err_set(REJECT, "%d is no type of record of %s", type, layout->name);
-}
-
 err union_decode(const struct union_layout *layout, struct codec *codec, struct str framed, struct arena *arena,
                  struct any_record *ret)
 {
@@ -560,86 +386,7 @@ err union_decode(const struct union_layout *layout, struct codec *codec, struct 
                 reader_link(r, layout->records[i], w);
             }
     }
-    TRY(record_take(codec, w, r, framed, arena, payload_of(ret)));
+    TRY(record_take(codec, w, r, framed, arena, union_payload(ret)));
     ret->type = r->type;
     return OK;
-}
-
-err union_encode(const struct union_layout *layout, struct codec *codec, const struct any_record *record,
-                 struct buf *out)
-{
-    const struct record_layout *l = layout_of(layout, record->type);
-    return l ? record_encode(l, codec, const_payload_of(record), out) : no_record(layout, record->type);
-}
-
-struct uuid union_key(const struct union_layout *layout, const struct any_record *record)
-{
-    const struct record_layout *l = layout_of(layout, record->type);
-    return l ? *(const struct uuid *)(const_payload_of(record) + l->key_offset) : uuid_nil;
-}
-
-const char *union_name(const struct union_layout *layout, int type)
-{
-    const struct record_layout *l = layout_of(layout, type);
-    return l ? l->name : NULL;
-}
-
-/* --- sealed fields --- */
-
-static bool is_sealed_here(const struct field *f, const char *record)
-{
-    return f->type == FIELD_SEALED && (!f->optional || *(const bool *)(record + f->has_offset));
-}
-
-size_t union_subjects(const struct union_layout *layout, const struct any_record *any, struct uuid ret[8])
-{
-    const struct record_layout *l = layout_of(layout, any->type);
-    size_t count = 0;
-    if (!l)
-        return 0;
-    const char *record = const_payload_of(any);
-    for (const struct field *f = l->fields; f < l->fields + l->field_count; f++) {
-        if (!is_sealed_here(f, record))
-            continue;
-        struct uuid subject = *(const struct uuid *)(record + f->subject_offset);
-        bool seen = false;
-        for (size_t i = 0; i < count; i++)
-            seen |= uuid_equal(ret[i], subject);
-        if (!seen)
-            ret[count++] = subject;
-    }
-    return count;
-}
-
-err record_seal(const struct record_layout *layout, void *record, struct vault *vault, struct arena *arena)
-{
-    char *base = record;
-    for (const struct field *f = layout->fields; f < layout->fields + layout->field_count; f++) {
-        struct sealed *s = (struct sealed *)(base + f->offset);
-        if (is_sealed_here(f, base) && s->cipher.len == 0)
-            TRY(sealed_seal(vault, *(struct uuid *)(base + f->subject_offset), str_of(f->name), s, arena));
-    }
-    return OK;
-}
-
-err record_open(const struct record_layout *layout, void *record, struct vault *vault, struct arena *arena)
-{
-    char *base = record;
-    for (const struct field *f = layout->fields; f < layout->fields + layout->field_count; f++)
-        if (is_sealed_here(f, base))
-            TRY(sealed_open(vault, *(struct uuid *)(base + f->subject_offset), str_of(f->name),
-                            (struct sealed *)(base + f->offset), arena));
-    return OK;
-}
-
-err union_seal(const struct union_layout *layout, struct any_record *record, struct vault *vault, struct arena *arena)
-{
-    const struct record_layout *l = layout_of(layout, record->type);
-    return l ? record_seal(l, payload_of(record), vault, arena) : no_record(layout, record->type);
-}
-
-err union_open(const struct union_layout *layout, struct any_record *record, struct vault *vault, struct arena *arena)
-{
-    const struct record_layout *l = layout_of(layout, record->type);
-    return l ? record_open(l, payload_of(record), vault, arena) : no_record(layout, record->type);
 }
