@@ -42,8 +42,8 @@ MUST_CHECK err member_list(struct pg *pg, struct arena *arena, struct uuid room,
                            struct member_view **ret, size_t *ret_count);
 
 /* A page of messages by number, ascending. before > 0: the newest `limit` with seq < before; after >= 0: the oldest
- * `limit` with seq > after; before 0 and after -1: the newest `limit`. Also tells, in the same round trip, the room as
- * the viewer may see it. */
+ * `limit` with seq > after; before 0 and after -1: the newest `limit`. Also tells, in the same round trip and
+ * snapshot, the room as the viewer may see it. */
 MUST_CHECK err message_page(struct pg *pg, struct arena *arena, struct uuid room, struct uuid viewer, int64_t before,
                             int64_t after, int limit, struct room_view *ret_room, bool *ret_found,
                             struct message_view **ret, size_t *ret_count);

@@ -53,6 +53,17 @@ static struct pg *server(void)
     return pg;
 }
 
+struct pg *database_connect(const struct database *d)
+{
+    struct buf dsn = { 0 };
+    with_database(require_env("AETHER_TEST_POSTGRES_DSN"), d->name, &dsn);
+    struct pg *pg = pg_create(dsn.ptr, "aether-test");
+    buf_finish(&dsn);
+    MUST(pg_connect(pg));
+    MUST(pg_script(pg, "SET synchronous_commit = off"));
+    return pg;
+}
+
 void database_create(struct database *d, const struct worker_definition *const *definitions)
 {
     static int made;
@@ -63,15 +74,12 @@ void database_create(struct database *d, const struct worker_definition *const *
     MUST(pg_script(pg, text.ptr));
     pg_destroy(pg);
 
-    buf_clear(&text);
-    with_database(require_env("AETHER_TEST_POSTGRES_DSN"), d->name, &text);
-    d->pg = pg_create(text.ptr, "aether-test");
-    MUST(pg_connect(d->pg));
+    d->pg = database_connect(d);
     database_run(d, "CREATE FUNCTION test_value(query text) RETURNS text LANGUAGE plpgsql AS"
                     " 'DECLARE value text; BEGIN EXECUTE query INTO value; RETURN value; END'");
     for (size_t i = 0; definitions[i]; i++) {
         buf_clear(&text);
-        buf_printf(&text, "CREATE SCHEMA %s; SET synchronous_commit = off", definitions[i]->name);
+        buf_printf(&text, "CREATE SCHEMA %s", definitions[i]->name);
         database_run(d, text.ptr);
         for (const struct migration *m = definitions[i]->migrations; m->number; m++)
             database_run(d, m->sql);

@@ -17,6 +17,9 @@ const char *require_env(const char *variable);
 void database_create(struct database *d, const struct worker_definition *const *definitions);
 void database_destroy(struct database *d);
 
+/* One more connection to it; the caller's (pg_destroy). Commits do not wait for the disk. */
+struct pg *database_connect(const struct database *d);
+
 void database_run(struct database *d, const char *sql);
 /* The one value of the one row of a query, in the arena; "" when it is NULL. */
 struct str database_value(struct database *d, struct arena *arena, const char *sql);
