@@ -32,7 +32,9 @@ static const struct redis_script script_new_epoch = { LUA_NEW_EPOCH "return new_
 /* Once a room and batch. KEYS: room, epoch, tail. ARGV: first and last offset of the batch in this partition, version,
  * field, value, … The first call of a batch moves the tail, the others find it where the batch ends. A tail that is
  * ahead means that somebody has written later facts than these: a new owner after a fenced one, or the other way round.
- * Then only the version is kept, so that the head is unknown until a read from PostgreSQL is at least as new. */
+ * Then only the version is kept, so that the head is unknown until a read from PostgreSQL is at least as new. Without a
+ * version only the tail is moved: a batch of several partitions does that first, so that a gap in one does not empty
+ * what was written for another. */
 static const struct redis_script script_write = {
     LUA_NEW_EPOCH "local now = redis.call('MGET', KEYS[2], KEYS[3])\n"
                   "local epoch, tail = now[1], tonumber(now[2])\n"
@@ -41,6 +43,7 @@ static const struct redis_script script_write = {
                   "  tail = tonumber(ARGV[2])\n"
                   "  redis.call('SET', KEYS[3], ARGV[2])\n"
                   "end\n"
+                  "if not ARGV[3] then return 1 end\n"
                   "local was = redis.call('HMGET', KEYS[1], 'e', 'v')\n"
                   "if was[1] ~= epoch then\n"
                   "  redis.call('DEL', KEYS[1])\n"
@@ -263,6 +266,11 @@ static err write_room(struct call *call, struct arena *arena, struct buf *scratc
 
 static err write_all(struct redis *redis, struct arena *arena, struct buf *scratch, const struct writes *w)
 {
+    for (const struct span *span = w->spans; w->spans->next && span; span = span->next) {
+        const struct str argv[] = { epoch_key, epoch_key, tail_key(arena, span->partition), integer(arena, span->first),
+                                    integer(arena, span->last) };
+        TRY(redis_add_script(redis, &script_write, 3, 5, argv));
+    }
     struct call *call = arena_alloc_raw(arena, sizeof *call);
     for (const struct room_write *room = w->first; room; room = room->next) {
         const struct span *span = w->spans;
