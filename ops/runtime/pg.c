@@ -17,9 +17,13 @@
 #define CONNECT_TIMEOUT_MS 5000
 
 /* A process that was paused inside a transaction must not hold its row locks until it wakes: the server ends the
- * transaction. It only counts from a sync point, see pg_batch_flush. */
+ * transaction (it only counts from a sync point, see pg_batch_flush). A process that has died while its statement runs,
+ * or waits for a lock, is noticed within a second. */
 #define SESSION                                                                                                        \
-    "SET client_min_messages = warning; SET timezone = 'UTC'; SET idle_in_transaction_session_timeout = '5s'"
+    "SET client_min_messages = warning;"                                                                               \
+    "SET timezone = 'UTC';"                                                                                            \
+    "SET idle_in_transaction_session_timeout = '5s';"                                                                  \
+    "SET client_connection_check_interval = '1s'"
 
 #define STATE_LOST    "08006"
 #define STATE_TIMEOUT "08P02" /* our own, within the class of connection errors */
