@@ -17,6 +17,7 @@
 
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
+#include "ops/runtime/stop.h"
 #include "producers/producer.h"
 
 #define PAYLOAD_LEN   220
@@ -46,7 +47,7 @@ static void on_delivered(void *context, void *opaque, enum delivery delivery, in
     run->counts[delivery]++;
     if (delivery == DELIVERED && run->latency_count < MAX_LATENCIES)
         run->latencies[run->latency_count++] = (uint32_t)(clock_mono_us() - r->at_us);
-    if (run->report)
+    if (run->report) /* a line at a time, so that a test sees what goes on */
         fprintf(run->report, "%ld %ld %s %d %ld\n", (long)r->n, (long)r->batch, names[delivery], (int)partition,
                 (long)offset);
     pthread_mutex_lock(&run->mutex);
@@ -122,6 +123,7 @@ static void pause_ms(long ms)
 int main(int argc, char **argv)
 {
     log_init("appender", LOG_LEVEL_INFO);
+    stop_init();
     const struct setting *const tables[] = { runtime_kafka_settings, producer_settings, NULL };
     struct config *config;
     if (config_load("appender", "own|batch TOPIC PARTITIONS OUTSTANDING SECONDS [REPORT]", tables, &argc, argv,
@@ -138,6 +140,8 @@ int main(int argc, char **argv)
     int64_t seconds = strtol(argv[5], NULL, 10);
 
     struct run run = { .report = argc > 6 ? fopen(argv[6], "w") : NULL };
+    if (run.report)
+        setvbuf(run.report, NULL, _IOLBF, 0);
     sem_init(&run.free_slots, 0, (unsigned)outstanding);
     pthread_mutex_init(&run.mutex, NULL);
     run.records = mem_alloc(outstanding * sizeof *run.records);
@@ -152,11 +156,11 @@ int main(int argc, char **argv)
 
     int64_t n = 0, begin = clock_mono_us(), end = begin + seconds * 1000000;
     if (own) {
-        while (clock_mono_us() < end)
+        while (clock_mono_us() < end && !stop_requested())
             if (!append_one(&run, topic, -1, n++, 0))
                 pause_ms(5);
     } else {
-        for (int64_t batch = 0; clock_mono_us() < end; batch++) {
+        for (int64_t batch = 0; clock_mono_us() < end && !stop_requested(); batch++) {
             bool all = true;
             for (size_t i = 0; i < outstanding && all; i++)
                 all = append_one(&run, topic, (int32_t)i % partitions, n++, batch);

@@ -5,13 +5,13 @@ import json
 import os
 import signal
 import subprocess
-import time
 import unittest
 
 import broker
 from broker import wait_until
 
 PARTITIONS = 6
+LOAD = 50000  # bytes of report: about 2,000 records
 APPENDER = broker.program("AETHER_TEST_APPENDER", "tests/log/appender")
 TOPICS = broker.program("AETHER_TEST_TOPICS", "topics/aether-topics")
 Record = collections.namedtuple("Record", "n batch delivery partition offset")
@@ -20,24 +20,29 @@ Record = collections.namedtuple("Record", "n batch delivery partition offset")
 class Appender:
     """The program of that name, and what it reported."""
 
-    def __init__(self, node, mode, topic, outstanding, seconds, *settings):
+    def __init__(self, node, mode, topic, outstanding, *settings):
         self.node, self.topic = node, topic
         self.report = os.path.join(node.folder, f"report-{mode}-{topic}")
-        command = [APPENDER, mode, topic, str(PARTITIONS), str(outstanding), str(seconds), self.report,
+        command = [APPENDER, mode, topic, str(PARTITIONS), str(outstanding), "300", self.report,
                    "--set", f"kafka.bootstrap.servers={node.bootstrap}"]
         for setting in settings:
             command += ["--set", setting]
         self.errors = open(self.report + ".log", "w+")
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors, text=True)
 
-    def lines(self):
-        with open(self.report) as report:
-            return sum(1 for _ in report)
+    def reported(self):
+        return os.path.getsize(self.report) if os.path.exists(self.report) else 0
 
-    def wait_appending(self):
-        wait_until(lambda: os.path.exists(self.report) and os.path.getsize(self.report) > 0, 30, "the first deliveries")
+    def wait_reported(self, size, what):
+        before = self.reported()
+        wait_until(lambda: self.reported() > before + size, 60, what)
+
+    def logged(self, event):
+        with open(self.report + ".log") as log:
+            return event in log.read()
 
     def finish(self):
+        self.process.terminate()
         out, _ = self.process.communicate(timeout=120)
         self.errors.seek(0)
         self.log = self.errors.read()
@@ -94,11 +99,12 @@ class BrokerDeath(unittest.TestCase):
         subprocess.run([TOPICS, "apply", "--set", f"kafka.bootstrap.servers={cls.node.bootstrap}", "--set", f"topics.partitions={PARTITIONS}"],
                        check=True, stdout=subprocess.DEVNULL)
 
-    def both_modes(self, seconds, *settings):
-        own = Appender(self.node, "own", self.own_topic, 64, seconds, *settings)
-        batch = Appender(self.node, "batch", self.batch_topic, 300, seconds, *settings)
-        own.wait_appending()
-        batch.wait_appending()
+    def both_modes(self, *settings):
+        own = Appender(self.node, "own", self.own_topic, 64, *settings)
+        batch = Appender(self.node, "batch", self.batch_topic, 300, *settings)
+        for a in (own, batch):
+            self.addCleanup(a.process.kill)
+            a.wait_reported(LOAD, "the first deliveries")
         return own, batch
 
     def finish(self, own, batch):
@@ -111,24 +117,24 @@ class BrokerDeath(unittest.TestCase):
 
     def test_killed_and_started_again_and_again(self):
         self.own_topic, self.batch_topic = "rooms.commands", "rooms.events"
-        own, batch = self.both_modes(18)
+        own, batch = self.both_modes()
         for _ in range(3):
-            time.sleep(0.7)  # some load in between; nothing is waited for
             self.node.kill()
             self.node.start()
             self.node.wait_ready()
             for a in (own, batch):
-                before = a.lines()
-                wait_until(lambda: a.lines() > before + 1000, 10, "appending goes on after the broker is back")
+                a.wait_reported(LOAD, "appending goes on after the broker is back")
         self.finish(own, batch)
 
     def test_away_for_longer_than_a_record_waits(self):
         self.own_topic, self.batch_topic = "sessions.commands", "sessions.events"
-        own, batch = self.both_modes(12, "producer.message_timeout_ms=1000")
+        own, batch = self.both_modes("producer.message_timeout_ms=1000")
         self.node.kill()
-        wait_until(lambda: open(batch.report + ".log").read().count("producer renewed") > 0, 10, "the batch is given up")
+        wait_until(lambda: batch.logged("producer renewed"), 20, "the batch is given up")
         self.node.start()
         self.node.wait_ready()
+        for a in (own, batch):
+            a.wait_reported(LOAD, "appending goes on after the broker is back")
         self.finish(own, batch)
         self.assertGreater(own.summary["turned_away"], 0)
         self.assertGreater(batch.summary["turned_away"], 0)
@@ -136,12 +142,14 @@ class BrokerDeath(unittest.TestCase):
     def test_paused_for_longer_than_a_record_waits(self):
         """What was sent before the pause may be appended after it: unknown, and in the log at most once."""
         self.own_topic, self.batch_topic = "users.parked", "messages.parked"
-        own, batch = self.both_modes(12, "producer.message_timeout_ms=1000")
+        own, batch = self.both_modes("producer.message_timeout_ms=1000")
         self.node.signal(signal.SIGSTOP)
         try:
-            wait_until(lambda: open(batch.report + ".log").read().count("producer renewed") > 0, 10, "the batch is given up")
+            wait_until(lambda: batch.logged("producer renewed"), 20, "the batch is given up")
         finally:
             self.node.signal(signal.SIGCONT)
+        for a in (own, batch):
+            a.wait_reported(LOAD, "appending goes on after the pause")
         self.finish(own, batch)
         self.assertGreater(batch.summary["unknown"], 0)
 
@@ -150,7 +158,8 @@ class BrokerStart(unittest.TestCase):
     def test_it_stops_cleanly_and_keeps_its_records(self):
         with broker.Broker() as node:
             subprocess.run([TOPICS, "apply", "--set", f"kafka.bootstrap.servers={node.bootstrap}"], check=True, stdout=subprocess.DEVNULL)
-            appender = Appender(node, "own", "rooms.commands", 16, 1)
+            appender = Appender(node, "own", "rooms.commands", 16)
+            appender.wait_reported(LOAD, "the first deliveries")
             appender.finish()
             self.assertIn(node.stop(), (0, 143))
             node.start()
