@@ -7,7 +7,8 @@ import time
 import rest
 from console import Failure, say
 
-LONGEST = 150  # characters of a body that are shown
+# What is shown of an answer; … stands for the rest. Requests are shown whole, but for passwords.
+SHOWN = {"user": ("id", "username"), "message": ("seq", "body", "postedAt"), "room": ("id", "name", "memberCount")}
 PASSWORD = "correct horse battery staple"
 
 
@@ -30,7 +31,9 @@ class Somebody:
         took = (time.monotonic() - started) * 1000
         position = headers.get("Aether-Position")
         answer = json.loads(text) if text else None
-        say(f"    {code}  {shown(answer)}" + (f"  at {position}" if position else "") + f"  ({took:.1f} ms)")
+        say(f"    {code}" + (f" at {position}" if position else "") + f", {took:.1f} ms")
+        for line in lines_of(answer):
+            say(f"      {line}")
         if code != expected:
             raise Failure(f"{method} {path} was answered {code} instead of {expected}: {text.decode('utf-8', 'replace')}")
         return answer
@@ -48,15 +51,16 @@ class Somebody:
         return self.does("reads the history", "GET", f"/rooms/{room}/messages?limit=10")["items"]
 
 
-def shown(value):
-    """JSON on one line, without what nobody reads: tokens, and the tail of what is long."""
-    def cut(part):
-        if isinstance(part, dict):
-            return {name: "…" if name in ("password", "accessToken", "refreshToken") else cut(inner) for name, inner in part.items()}
-        return [cut(inner) for inner in part] if isinstance(part, list) else part
+def shown(body):
+    return json.dumps({name: "…" if name == "password" else value for name, value in body.items()}, ensure_ascii=False)
 
-    text = json.dumps(cut(value), ensure_ascii=False)
-    return text if len(text) <= LONGEST else text[:LONGEST] + " …"
+
+def lines_of(answer):
+    """An answer's resources, one a line."""
+    for resource in answer["items"] if "items" in answer else [answer.get("user", answer)]:
+        kind = "user" if "username" in resource else "message" if "seq" in resource else "room"
+        fields = {name: resource[name] for name in SHOWN[kind] if name in resource}
+        yield json.dumps(fields or resource, ensure_ascii=False)[:-1] + (", …}" if fields else "}")
 
 
 def play(stack):
@@ -84,6 +88,6 @@ def go_on(api, somebody, room):
     login = json.dumps({"username": somebody.username, "password": PASSWORD})
     say("\nGo on as Ada:\n")
     say(f"  TOKEN=$(curl -s {api}/auth/login -H 'Content-Type: application/json' -d '{login}' | sed 's/.*\"accessToken\":\"\\([^\"]*\\)\".*/\\1/')")
-    say(f"  curl -s {api}/rooms/{room}/messages -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json' "
+    say(f"  curl -sw '\\n' {api}/rooms/{room}/messages -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json' "
         "-d '{\"body\": \"Hello from curl\"}'")
-    say(f"  curl -s '{api}/rooms/{room}/messages?limit=5' -H \"Authorization: Bearer $TOKEN\"")
+    say(f"  curl -sw '\\n' '{api}/rooms/{room}/messages?limit=5' -H \"Authorization: Bearer $TOKEN\"")

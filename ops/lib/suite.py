@@ -20,14 +20,14 @@ FOLDER = os.path.join(REPOSITORY, ".state-test")
 LOGS = os.path.join(FOLDER, "report")
 # The integration tests keep their stack in FOLDER itself.
 STACK_LOGS = os.path.join(FOLDER, "logs")
-TSAN_SUPPRESSIONS = os.path.join(REPOSITORY, "tests", "tsan.suppressions")
+TSAN = os.path.join(REPOSITORY, "tests", "tsan")
 CHAOS_SECONDS = 60
 FUZZ_SECONDS = 30
 
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1:abort_on_error=0",
     "UBSAN_OPTIONS": "print_stacktrace=1",
-    "TSAN_OPTIONS": f"suppressions={TSAN_SUPPRESSIONS}:second_deadlock_stack=1",
+    "TSAN_OPTIONS": f"suppressions={TSAN}/suppressions:second_deadlock_stack=1",
 }
 REPORT = re.compile(r"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|ThreadSanitizer:DEADLYSIGNAL|: runtime error: ")
 
@@ -96,7 +96,10 @@ def asan_build(log):
 
 
 def tsan_build(log):
-    return build("tsan", log, "--buildtype=debugoptimized", "-Db_sanitize=thread")
+    c11threads = os.path.join(FOLDER, "c11threads.o")
+    must(["gcc", "-std=gnu17", "-D_GNU_SOURCE", "-O2", "-g", "-fPIC", "-c", f"{TSAN}/c11threads.c", "-o", c11threads], log, 60,
+         "compiling tests/tsan/c11threads.c")
+    return build("tsan", log, "--buildtype=debugoptimized", "-Db_sanitize=thread", f"-Dc_link_args={c11threads}")
 
 
 @contextlib.contextmanager

@@ -246,7 +246,7 @@ def main(argv):
             start_programs(stack, names)
     if options.only or options.servers:
         return 0
-    if not options.no_demo:
+    if not options.no_demo and stack.gateway_names():
         conversation.play(stack)
     farewell(stack)
     return 0
