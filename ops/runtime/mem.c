@@ -184,13 +184,17 @@ struct str arena_str(struct arena *a, struct str s)
 
 char *arena_printf(struct arena *a, const char *format, ...)
 {
+    char small[256]; /* most are short: formatted once, and copied */
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
-    const int len = vsnprintf(NULL, 0, format, args);
+    const int len = vsnprintf(small, sizeof small, format, args);
     assert(len >= 0);
     char *text = arena_alloc_raw(a, (size_t)len + 1);
-    vsnprintf(text, (size_t)len + 1, format, again);
+    if ((size_t)len < sizeof small)
+        memcpy(text, small, (size_t)len + 1);
+    else
+        vsnprintf(text, (size_t)len + 1, format, again);
     va_end(again);
     va_end(args);
     return text;

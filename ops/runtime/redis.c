@@ -68,8 +68,11 @@ static char *decoded(const char *text, size_t len)
     char *copy = mem_alloc(len + 1), *to = copy;
     for (size_t i = 0; i < len; i++) {
         const bool escaped =
-            text[i] == '%' && i + 2 < len + 0 && hex_value(text[i + 1]) >= 0 && hex_value(text[i + 2]) >= 0;
-        *to++ = escaped ? (char)(hex_value(text[i + 1]) << 4 | hex_value(text[i + 2])) : text[i];
+            text[i] == '%' && i + 2 < len && hex_value(text[i + 1]) >= 0 && hex_value(text[i + 2]) >= 0;
+        if (escaped)
+            *to++ = (char)(hex_value(text[i + 1]) * 16 + hex_value(text[i + 2]));
+        else
+            *to++ = text[i];
         i += escaped ? 2 : 0;
     }
     return copy;

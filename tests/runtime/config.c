@@ -60,9 +60,9 @@ static err load_from(const struct setting *const *from, const char *first, ...)
     va_list args;
     va_start(args, first);
     argc = 0;
-    argv[argc++] = mem_copy_string("program");
+    argv[argc++] = (char *)(uintptr_t) "program"; /* config_load only moves them */
     for (const char *arg = first; arg; arg = va_arg(args, const char *))
-        argv[argc++] = mem_copy_string(arg);
+        argv[argc++] = (char *)(uintptr_t)arg;
     argv[argc] = NULL;
     va_end(args);
     config_destroy(config);

@@ -9,8 +9,9 @@
 static struct config *configured(const char *setting, const char *other)
 {
     const struct setting *const tables[] = { runtime_kafka_settings, NULL };
-    char *argv[] = { mem_copy_string("program"), mem_copy_string("--set"), mem_copy_string(setting),
-                     mem_copy_string("--set"),   mem_copy_string(other),   NULL };
+    const char *const args[] = { "program", "--set", setting, "--set", other, NULL };
+    char *argv[6];
+    memcpy(argv, args, sizeof args); /* config_load only moves them */
     int argc = 5;
     struct config *config = NULL;
     ck_assert_msg(config_load("program", "", tables, &argc, argv, &config) == OK, "%s", err_message());

@@ -38,11 +38,10 @@ START_TEST(a_line_is_json_with_its_fields_in_order)
     LOG(WARN, "record parked", F_STR("topic", "rooms.events"), F_INT("offset", -12), F_UUID("room", id),
         F_NUMBER("load", 0.25));
     char *text = capture_end(&c);
-    ck_assert_uint_gt(strlen(text), 60);
-    memcpy(text + 9, "2026-01-31T23:59:59.123Z", 24);
-    ck_assert_str_eq(text, "{\"time\":\"2026-01-31T23:59:59.123Z\",\"level\":\"warn\",\"program\":\"messages\","
-                           "\"event\":\"record parked\",\"topic\":\"rooms.events\",\"offset\":-12,"
-                           "\"room\":\"017f22e2-79b0-7cc3-98c4-dc0c0c07398f\",\"load\":0.25}\n");
+    ck_assert_int_eq(strncmp(text, "{\"time\":\"2", 10), 0);
+    ck_assert_str_eq(strchr(text, ','), ",\"level\":\"warn\",\"program\":\"messages\","
+                                        "\"event\":\"record parked\",\"topic\":\"rooms.events\",\"offset\":-12,"
+                                        "\"room\":\"017f22e2-79b0-7cc3-98c4-dc0c0c07398f\",\"load\":0.25}\n");
     free(text);
 }
 END_TEST

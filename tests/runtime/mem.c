@@ -91,6 +91,11 @@ START_TEST(arena_strings_are_copies_with_a_nul_behind)
     ck_assert_str_eq(copy.ptr, "hello");
     ck_assert_str_eq(arena_str(&a, (struct str){ 0 }).ptr, "");
     ck_assert_str_eq(arena_printf(&a, "%s %d", copy.ptr, 42), "hello 42");
+    for (int len = 250; len < 260; len++) {
+        const char *text = arena_printf(&a, "%*s", len, "x");
+        ck_assert_uint_eq(strlen(text), (size_t)len);
+        ck_assert_int_eq(text[len - 1], 'x');
+    }
     arena_finish(&a);
 }
 END_TEST
