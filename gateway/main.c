@@ -69,11 +69,11 @@ static void program_stop(struct program *p)
         dispatch_hurry(p->gateway->dispatch);
         server_stop(p->server);
     }
+    health_destroy(p->health); /* its probes look at the producer */
+    probes_destroy(p->probes);
     if (p->gateway)
         gateway_drain(p->gateway);
     server_destroy(p->server);
-    health_destroy(p->health);
-    probes_destroy(p->probes);
     gateway_destroy(p->gateway);
     http_metrics_destroy(p->metrics);
     config_destroy(p->config);
