@@ -1,5 +1,5 @@
 /* The room cache on a real Redis: what the worker writes, what the gateway reads and refills, and what is left when one
- * of them, or Redis, was away. The database of AETHER_TEST_REDIS_URL is emptied before each test. */
+ * of them, or Redis, was away. Database 9 of the server of AETHER_TEST_REDIS_URL is emptied before each test. */
 #include <check.h>
 #include <stdlib.h>
 
@@ -25,6 +25,7 @@ static void setup(void)
 {
     redis = redis_create(require_env("AETHER_TEST_REDIS_URL"), 1000);
     arena_init(&arena, 0);
+    SAY(STR("SELECT"), STR("9"));
     SAY(STR("FLUSHDB"));
 }
 
