@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import select
 import socket
 import threading
 import time
@@ -52,6 +53,11 @@ class Client:
         self.connection.connect()
         self.connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
+    def is_stale(self):
+        """The other side has closed (or spoken out of turn) while nothing was asked; nothing is lost by another connection."""
+        readable, _, _ = select.select([self.connection.sock], [], [], 0)
+        return bool(readable)
+
     def close(self):
         if self.connection:
             self.connection.close()
@@ -68,7 +74,7 @@ class Client:
         if raw is not None:
             headers.setdefault("Content-Type", "application/json")
         try:
-            if self.connection is None or self.connection.sock is None:
+            if self.connection is None or self.connection.sock is None or self.is_stale():
                 self.connect()
             self.connection.request(method, API + path if path.startswith("/") else path[1:], raw, headers)
             return Answer(self.connection.getresponse())

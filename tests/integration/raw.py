@@ -43,6 +43,16 @@ class Connection:
         self.received = rest[length:]
         return int(re.match(r"HTTP/1\.1 (\d+)", lines[0])[1]), headers, rest[:length]
 
+    def statuses_until_closed(self, within=5.0):
+        """Every status that was sent until the other side closed; AssertionError when it does not close."""
+        self.socket.settimeout(within)
+        try:
+            while self._more():
+                pass
+        except socket.timeout:
+            raise AssertionError(f"the connection stays open after {self.received[:300]!r}")
+        return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+)", self.received)]
+
     def is_closed(self, within=3.0):
         """Whether the other side closes without another byte."""
         self.socket.settimeout(within)

@@ -67,9 +67,9 @@ def test_a_wrong_value_on_the_command_line_or_in_a_file_too(program, tmp_path):
     assert is_one_line(program("gateway", "--config", str(file), change={"AETHER_GATEWAY_DEADLINE_MS": None}), "gateway.deadline_ms", "later")
 
 
-@pytest.mark.parametrize("name", ["gateway", "messages"])
-def test_a_setting_nobody_knows_is_one_line(program, name):
-    assert is_one_line(program(name, change={"AETHER_GATEWAY_DEADLNE_MS": "5"}), "AETHER_GATEWAY_DEADLNE_MS")
+@pytest.mark.parametrize("name, variable", [("gateway", "AETHER_GATEWAY_DEADLNE_MS"), ("messages", "AETHER_WORKER_BATCH_RECRDS")])
+def test_a_setting_nobody_knows_is_one_line(program, name, variable):
+    assert is_one_line(program(name, change={variable: "5"}), variable)
     assert is_one_line(program(name, "--set", "no.such_setting=1"), "no.such_setting")
 
 

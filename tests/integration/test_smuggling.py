@@ -37,9 +37,7 @@ AMBIGUOUS = {
 def test_an_ambiguous_length_is_refused_and_what_follows_is_not_read(urls, what):
     with Connection(urls[0]) as connection:
         connection.send(b"POST /api/v1/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" + AMBIGUOUS[what] + SMUGGLED)
-        first = connection.answer()
-        assert first is None or first[0] in (400, 411, 413, 501), first
-        assert connection.is_closed(), "the connection must not go on after it"
+        assert set(connection.statuses_until_closed()) <= {400, 411, 413, 501}, connection.received
 
 
 @pytest.mark.parametrize("size", [b"-1", b"zz", b"0x5", b"ffffffffffffffffff", b"5 ", b""])
@@ -47,9 +45,7 @@ def test_a_chunk_size_that_is_none_is_refused(urls, size):
     with Connection(urls[0]) as connection:
         connection.send(b"POST /api/v1/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" +
                         size + b"\r\nhello\r\n0\r\n\r\n" + SMUGGLED)
-        first = connection.answer()
-        assert first is None or first[0] in (400, 413), first
-        assert connection.is_closed()
+        assert set(connection.statuses_until_closed()) <= {400, 413}, connection.received
 
 
 def test_pipelined_requests_are_answered_in_order(urls):
