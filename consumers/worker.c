@@ -18,6 +18,8 @@
 #include "ops/runtime/stop.h"
 
 #define IDLE_POLL_MS     250
+#define CACHE_POLL_MS    20  /* while Redis misses something: it may come back with what is old by now */
+#define REDIS_TIMEOUT_MS 250 /* a Redis that stalls holds every batch up for this long */
 #define CHORES_EVERY_US  1000000
 #define EXPIRE_EVERY_US  60000000
 #define ALIVE_FOR_US     15000000
@@ -132,7 +134,6 @@ static void chores(struct worker *w, int64_t *chores_at, int64_t *expire_at)
     *chores_at = now + CHORES_EVERY_US;
     assignment_commit_offsets(w);
     metrics_set(w->metrics, METRIC_LAG, assignment_lag(w));
-    commit_cache(w, NULL, &w->arena);
     if (repair(w) != OK)
         LOG(WARN, "parked records not looked after", F_ERR);
     if (now < *expire_at)
@@ -174,7 +175,11 @@ static err loop(struct worker *w)
     size_t committed_alone = 0;
     while (!stop_requested()) {
         atomic_store(&w->alive_until_us, clock_mono_us() + ALIVE_FOR_US);
-        TRY(assignment_collect(w, w->item_count > 0 || recover_needed(w) ? 0 : IDLE_POLL_MS));
+        const bool cache_down = metrics_read(w->metrics, METRIC_CACHE_DOWN) != 0;
+        const int idle_ms = cache_down ? CACHE_POLL_MS : IDLE_POLL_MS;
+        TRY(assignment_collect(w, w->item_count > 0 || recover_needed(w) ? 0 : idle_ms));
+        if (cache_down && w->item_count == 0)
+            commit_cache(w, NULL, &w->arena);
         const err e = turn(w);
         if (e == OK) {
             pause_ms = FIRST_PAUSE_MS;
@@ -217,16 +222,19 @@ static err migrate(struct worker *w)
 static err start(struct worker *w, struct metrics_server **server)
 {
     const struct config *config = w->config;
-    /* Statements of the loop name their tables without a schema. libpq hands this to the server with each connection.
-     */
-    char options[128], name[128];
-    snprintf(options, sizeof options, "-c search_path=%s", w->definition->name);
+    /* libpq hands this to the server with each connection. The loop's statements name their tables without a schema.
+     * They all go by keys: a plan made while a table was empty must not become a sequential scan of a large one, as it
+     * would until autoanalyze has been there. */
+    char options[256], name[128];
+    snprintf(options, sizeof options,
+             "-c search_path=%s -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off",
+             w->definition->name);
     setenv("PGOPTIONS", options, 1);
     snprintf(name, sizeof name, "aether-%s-%lld", w->definition->name,
              (long long)config_int(config, "worker.instance"));
     w->pg = pg_create(config_text(config, "postgres.dsn"), name);
     w->read_pg = pg_create(config_text(config, "postgres.dsn"), name);
-    w->redis = redis_create(config_text(config, "redis.url"), 1000);
+    w->redis = redis_create(config_text(config, "redis.url"), REDIS_TIMEOUT_MS);
     w->metrics = metrics_create(metric_table, WORKER_METRICS);
     w->parked_keys = parked_keys_create();
     arena_init(&w->arena, 1 << 20);
