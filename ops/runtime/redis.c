@@ -313,7 +313,6 @@ err redis_add(struct redis *r, size_t argc, const struct str *argv)
     return append(r, argv, argc, NULL, 0, NULL);
 }
 
-/* NULL: there are too many; the script is sent in full each time. */
 static struct loaded_script *find_script(struct redis *r, const char *body)
 {
     for (size_t i = 0; i < r->script_count; i++)
@@ -325,7 +324,7 @@ static struct loaded_script *find_script(struct redis *r, const char *body)
 static err load_script(struct redis *r, const char *body)
 {
     if (r->script_count == SCRIPTS_MAX)
-        return OK;
+        return OK; /* one too many is sent in full each time */
     struct loaded_script *s = &r->scripts[r->script_count++];
     *s = (struct loaded_script){ .body = body };
     return append(r, (const struct str[]){ STR("SCRIPT"), STR("LOAD"), str_of(body) }, 3, NULL, 0, s);

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -407,6 +408,42 @@ START_TEST(a_dead_server_costs_nothing)
 }
 END_TEST
 
+static _Atomic int connections;
+
+/* Takes connections and ends them at once. */
+static void *take_connections(void *context)
+{
+    for (int fd; (fd = accept(*(int *)context, NULL, NULL)) >= 0; close(fd))
+        connections++;
+    return NULL;
+}
+
+START_TEST(a_server_that_ends_each_connection_is_asked_at_most_every_200_ms)
+{
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t len = sizeof at;
+    ck_assert_int_eq(bind(listener, (struct sockaddr *)&at, sizeof at), 0);
+    ck_assert_int_eq(listen(listener, 100), 0);
+    ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&at, &len), 0);
+    pthread_t thread;
+    pthread_create(&thread, NULL, take_connections, &listener);
+    char text[64];
+    snprintf(text, sizeof text, "redis://127.0.0.1:%d", ntohs(at.sin_port));
+    redis_destroy(r);
+    r = redis_create(text, TIMEOUT_MS);
+    const int64_t begin = clock_mono_us();
+    while (clock_mono_us() - begin < 700000)
+        if (ADD("PING") != RETRY)
+            ck_abort_msg("there is no Redis");
+    ck_assert_int_ge(connections, 2);
+    ck_assert_int_le(connections, 4);
+    shutdown(listener, SHUT_RDWR);
+    pthread_join(thread, NULL);
+    close(listener);
+}
+END_TEST
+
 START_TEST(a_server_that_hangs_is_given_up_in_time_and_answers_never_mix)
 {
     struct seen s = { 0 };
@@ -595,6 +632,7 @@ int main(void)
     tcase_add_test(t, a_server_that_restarted_while_idle_is_no_error);
     tcase_add_test(t, what_was_queued_is_dropped_with_the_connection);
     tcase_add_test(t, a_dead_server_costs_nothing);
+    tcase_add_test(t, a_server_that_ends_each_connection_is_asked_at_most_every_200_ms);
     tcase_add_test(t, a_server_that_hangs_is_given_up_in_time_and_answers_never_mix);
     tcase_add_test(t, the_database_and_the_password_of_the_url_count);
     tcase_add_test(t, a_wrong_password_is_fatal_and_not_shown);
