@@ -1,7 +1,6 @@
 #include "gateway/connections.h"
 
 #include <errno.h>
-#include <microhttpd.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -42,7 +41,6 @@ struct entry {
 
 struct connections {
     struct connections_options options;
-    struct MHD_Daemon *daemon;
     int listening; /* -1: no more */
     int port;
     int wake; /* eventfd */
@@ -149,7 +147,7 @@ static void refuse(struct connections *c, int fd)
     close(fd);
 }
 
-static void take_in(struct connections *c, int fd, const struct sockaddr *address, socklen_t size)
+static void take_in(struct connections *c, int fd)
 {
     if (atomic_load_explicit(&c->count, memory_order_relaxed) >= c->options.max || fd >= c->table_size) {
         refuse(c, fd);
@@ -158,21 +156,16 @@ static void take_in(struct connections *c, int fd, const struct sockaddr *addres
     atomic_fetch_add_explicit(&c->count, 1, memory_order_relaxed);
     http_metrics_add(c->options.metrics, HTTP_CONNECTIONS_TOTAL, 1);
     http_metrics_add(c->options.metrics, HTTP_CONNECTIONS, 1);
-    if (MHD_add_connection(c->daemon, fd, address, size) != MHD_YES) { /* which has closed it */
-        atomic_fetch_sub_explicit(&c->count, 1, memory_order_relaxed);
-        http_metrics_add(c->options.metrics, HTTP_CONNECTIONS, -1);
-    }
+    c->options.serve(c->options.context, fd);
 }
 
 /* false: take a breath, the process or the system has too many descriptors open. */
 static bool accept_some(struct connections *c)
 {
     for (int i = 0; i < ACCEPT_AT_ONCE; i++) {
-        struct sockaddr_storage address;
-        socklen_t size = sizeof address;
-        int fd = accept4(c->listening, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(c->listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            take_in(c, fd, (struct sockaddr *)&address, size);
+            take_in(c, fd);
             continue;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
@@ -237,9 +230,8 @@ static void *watch(void *argument)
     return NULL;
 }
 
-err connections_start(struct connections *c, struct MHD_Daemon *daemon)
+err connections_start(struct connections *c)
 {
-    c->daemon = daemon;
     if (pthread_create(&c->thread, NULL, watch, c) != 0)
         return err_set(FATAL, "the thread that accepts connections could not be started; raise the limit of threads");
     c->started = true;

@@ -1,8 +1,8 @@
-/* connections: accepts them, gives them to libmicrohttpd's threads in turn, and closes those that are overdue.
+/* connections: accepts them, hands them to the threads that serve, and closes those that are overdue.
  *
- * One thread does it. Accepting is ours because in libmicrohttpd 0.9.75 MHD_quiesce_daemon races with its workers (both
- * take the listening socket out of epoll, and the second one aborts the process), its connection limit, when it is met
- * by a worker, returns with a mutex locked, and workers that share a listening socket share connections unevenly.
+ * One thread does it. Accepting is ours because threads that share a listening socket share connections unevenly, and
+ * because of libmicrohttpd 0.9.75: MHD_quiesce_daemon races with its threads (both take the listening socket out of
+ * epoll, and the second one aborts the process).
  *
  * Each connection has one deadline, in a table indexed by its descriptor: set by whoever drives the connection, looked
  * at every quarter of a second, and answered with shutdown(2). That is safe against a descriptor that is reused, since
@@ -17,7 +17,6 @@
 #include "ops/runtime/err.h"
 
 struct connections;
-struct MHD_Daemon;
 
 struct connections_options {
     const char *address;       /* numeric, IPv4 or IPv6 */
@@ -25,23 +24,25 @@ struct connections_options {
     int max;                   /* open at once */
     int64_t first_deadline_us; /* how long the first request's line may take */
     const struct http_metrics *metrics;
+    void (*serve)(void *context, int fd); /* takes the socket over; connections_opened and _closed follow */
+    void *context;
 };
 
 /* Listens, but accepts nothing yet. FATAL with a line for the operator. */
 MUST_CHECK err connections_create(const struct connections_options *options, struct connections **ret);
-/* Starts the thread. `daemon` must outlive it. */
-MUST_CHECK err connections_start(struct connections *c, struct MHD_Daemon *daemon);
+/* Starts the thread. */
+MUST_CHECK err connections_start(struct connections *c);
 int connections_port(const struct connections *c);
 
 /* No connection is accepted after this. Deadlines are watched on. */
 void connections_quiesce(struct connections *c);
-/* Ends the thread; before the daemon is stopped. */
+/* Ends the thread; connections_closed may still be called. */
 void connections_stop(struct connections *c);
 void connections_destroy(struct connections *c);
 
 /* One connection. clock_mono_us; 0: none. Relaxed: any thread sets, the watching thread reads. */
 typedef _Atomic int64_t connection_deadline;
 
-/* From libmicrohttpd's notification, on a worker's thread. */
+/* From libmicrohttpd's notification, on the thread that serves it; before the descriptor is closed. */
 connection_deadline *connections_opened(struct connections *c, int fd);
 void connections_closed(struct connections *c, connection_deadline *deadline);

@@ -445,3 +445,20 @@ bool http_check(const struct http_head *head, char *path_buffer, struct http_fac
     }
     return check_path(path, path_buffer, &ret->path, ret_fault) && check_query(ret->query, ret_fault);
 }
+
+/* --- media types --- */
+
+bool http_is_json(struct str content_type)
+{
+    const char *semicolon = content_type.len ? memchr(content_type.ptr, ';', content_type.len) : NULL;
+    size_t len = semicolon ? (size_t)(semicolon - content_type.ptr) : content_type.len;
+    if (!http_equal_caseless(trimmed((struct str){ content_type.ptr, len }), STR("application/json")))
+        return false;
+    if (!semicolon)
+        return true;
+    struct str parameter = { semicolon + 1, content_type.len - len - 1 };
+    while (parameter.len > 0 && (*parameter.ptr == ' ' || *parameter.ptr == '\t'))
+        parameter = (struct str){ parameter.ptr + 1, parameter.len - 1 };
+    return http_equal_caseless(trimmed(parameter), STR("charset=utf-8")) ||
+           http_equal_caseless(trimmed(parameter), STR("charset=\"utf-8\""));
+}

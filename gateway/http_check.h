@@ -50,5 +50,7 @@ bool http_query(struct str query, struct str name, char *buffer, struct str *ret
 bool http_is_token(struct str s);
 /* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */
 bool http_is_utf8(struct str s);
+/* application/json, alone or with charset=utf-8 (RFC 8259 knows no parameter, many clients send it). */
+bool http_is_json(struct str content_type);
 /* ASCII letters in either case. */
 bool http_equal_caseless(struct str a, struct str b);
