@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-static size_t count;
+static _Thread_local size_t count;
 
 size_t allocations(void)
 {

@@ -4,4 +4,4 @@
 
 #include <stddef.h>
 
-size_t allocations(void); /* calls of malloc, calloc, realloc and aligned_alloc so far; one thread */
+size_t allocations(void); /* calls of malloc, calloc, realloc and aligned_alloc so far by this thread */
