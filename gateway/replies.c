@@ -28,6 +28,7 @@ struct replies {
     struct waiting *waiting;
     void (*expired)(const struct waiting_entry *entry);
     atomic_bool up, hurried;
+    atomic_bool silent; /* the last outcome had to be polled: Redis may hang, or the worker does not reach it */
     pthread_t threads[3];
     int started;
     pthread_mutex_t lock;
@@ -109,6 +110,7 @@ static void *listen_loop(void *argument)
             e = redis_next_message(redis, LISTEN_MS, &message);
         heard(r, e == OK);
         if (message.ptr) {
+            atomic_store_explicit(&r->silent, false, memory_order_relaxed);
             read_message(r, codec, &arena, message);
             arena_reset(&arena);
         }
@@ -136,9 +138,17 @@ static err poll_worker(struct replies *r, struct pg *pg, struct codec *codec, st
         return OK;
     struct outcome *outcomes;
     TRY(operation_find(pg, arena, worker, ids, n, &outcomes, &n));
+    if (n > 0)
+        atomic_store_explicit(&r->silent, true, memory_order_relaxed);
     for (size_t i = 0; i < n; i++)
         dispatch_outcome(r->dispatch, codec, &outcomes[i], METRIC_OUTCOMES_POLLED);
     return OK;
+}
+
+/* Replies are not to be counted on. */
+static bool replies_missing(const struct replies *r)
+{
+    return !replies_up(r) || atomic_load_explicit(&r->silent, memory_order_relaxed);
 }
 
 static void *poll_loop(void *argument)
@@ -152,10 +162,10 @@ static void *poll_loop(void *argument)
     if (codec_create(r->gateway->config, &codec) != OK)
         LOG(ERROR, "no codec for operations; late replies are lost", F_ERR);
     bool away = false;
-    while (codec && !replies_pause(r, replies_up(r) ? POLL_MS : POLL_DOWN_MS)) {
+    while (codec && !replies_pause(r, replies_missing(r) ? POLL_DOWN_MS : POLL_MS)) {
         struct waiting_silent silent[POLL_MAX];
-        size_t count =
-            waiting_silent(r->waiting, clock_mono_us(), replies_up(r) ? SILENT_US : SILENT_DOWN_US, silent, POLL_MAX);
+        size_t count = waiting_silent(r->waiting, clock_mono_us(), replies_missing(r) ? SILENT_DOWN_US : SILENT_US,
+                                      silent, POLL_MAX);
         if (count == 0)
             continue;
         err users = poll_worker(r, pg, codec, &arena, dispatch_worker(dispatch_stream(STR("accounts"))), silent, count);
