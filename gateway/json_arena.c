@@ -1,5 +1,6 @@
 #include "gateway/json_arena.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 static _Thread_local struct arena *parsing;
@@ -15,10 +16,16 @@ static void give_back(void *pointer)
         free(pointer);
 }
 
-void json_arena_init(void)
+static void start(void)
 {
     json_set_alloc_funcs(take, give_back);
     json_object_seed(0); /* the hash's key: random, against made-up collisions */
+}
+
+void json_arena_init(void)
+{
+    static pthread_once_t started = PTHREAD_ONCE_INIT;
+    pthread_once(&started, start);
 }
 
 json_t *json_parse(struct arena *arena, struct str text, json_error_t *ret_error)

@@ -9,7 +9,7 @@
 
 #include "ops/runtime/mem.h"
 
-/* Once, before the first thread that parses starts. */
+/* Before the first thread that uses jansson starts; more calls do nothing. */
 void json_arena_init(void);
 
 /* NULL: *ret_error says why. Duplicate names and invalid UTF-8 are errors; NUL characters are not, so look for them. */

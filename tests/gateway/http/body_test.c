@@ -1,0 +1,224 @@
+/* JSON bodies against a route's table: each mistake is named, and nothing is allocated once the arena is warm. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "gateway/json_arena.h"
+#include "gateway/route.h"
+#include "tests/gateway/resources/fixture.h"
+
+static const struct body_field fields[] = {
+    { "title", FIELD_TEXT, true, 1, 10 },
+    { "username", FIELD_TEXT, false, 3, 32, .pattern = "username" },
+    { "email", FIELD_TEXT, false, 3, 254, .pattern = "email" },
+    { "label", FIELD_TEXT, false, 1, 50, .pattern = "name" },
+    { "id", FIELD_UUID, false },
+    { "count", FIELD_INT, false, -5, 100 },
+    { "loud", FIELD_BOOL, false },
+    { "kind", FIELD_CHOICE, false, .choices = "public|private" },
+    { 0 },
+};
+static const struct body body = { "Thing", fields };
+static const struct route route = { .method = POST, .path = "/", .name = "thing", .body = &body };
+static struct request r;
+
+static bool check_bytes(const char *bytes, size_t len)
+{
+    arena_reset(&r.arena);
+    buf_clear(&r.body_bytes);
+    buf_append(&r.body_bytes, bytes, len);
+    r.response.status = 0;
+    r.route = &route;
+    return body_check(&r);
+}
+
+/* The answer as C string. */
+static const char *answer(void)
+{
+    return arena_str(&r.arena, buf_view(&r.response.body)).ptr;
+}
+
+static void passes(const char *text)
+{
+    ck_assert_msg(check_bytes(text, strlen(text)), "%s: %s", text, answer());
+}
+
+/* Refused, and the answer contains each of the words. */
+static void fails(const char *text, const char *first, const char *second)
+{
+    ck_assert_msg(!check_bytes(text, strlen(text)), "passes: %s", text);
+    ck_assert_int_eq(r.response.status, 400);
+    ck_assert_msg(strstr(answer(), first) && strstr(answer(), second), "%s: %s", text, answer());
+    json_error_t error;
+    json_t *parsed = json_loadb(r.response.body.ptr, r.response.body.len, 0, &error);
+    ck_assert_msg(parsed, "%s: %s", error.text, answer());
+    json_decref(parsed);
+}
+
+START_TEST(a_good_body_is_read)
+{
+    passes("{\"title\":\"Gr\xc3\xbc\xc3\x9f\x65\",\"count\":-5,\"loud\":true,\"kind\":\"private\",\"label\":\"a b\","
+           "\"id\":\"01890000-0000-7000-8000-000000000000\",\"username\":\"ada.l-1\",\"email\":\"a@b.example\"}");
+    ck_assert(str_equal(body_str(&r, "title"), STR("Gr\xc3\xbc\xc3\x9f\x65")));
+    ck_assert(body_str(&r, "count").ptr == NULL && body_str(&r, "nothing").ptr == NULL);
+    passes(" { \"title\" : \"\\u00fc\\ud83d\\ude00\" } ");
+    ck_assert(str_equal(body_str(&r, "title"), STR("\xc3\xbc\xf0\x9f\x98\x80")));
+}
+END_TEST
+
+START_TEST(what_is_no_json_is_told_with_its_place)
+{
+    fails("", "malformed_json", "empty");
+    fails("{\"title\":", "malformed_json", "ends too early");
+    fails("{\n  \"title\": x}", "malformed_json", "line 2");
+    fails("{\"title\":\"x\"} x", "malformed_json", "behind the end");
+    fails("[]", "malformed_json", "object");
+    fails("\"title\"", "malformed_json", "JSON");
+    fails("null", "malformed_json", "JSON");
+    fails("\xef\xbb\xbf{}", "malformed_json", "JSON");
+    fails("{\"title\":\"\xff\"}", "malformed_json", "UTF-8");
+    fails("{\"title\":\"\xc0\xaf\"}", "malformed_json", "UTF-8");
+    fails("{\"title\":\"\xed\xa0\x80\"}", "malformed_json", "UTF-8");
+    fails("{\"title\":\"\\ud800\"}", "malformed_json", "JSON");
+    fails("{\"a\\u0000b\":1}", "malformed_json", "NUL");
+    fails("{\"count\":999999999999999999999999}", "malformed_json", "too large");
+    fails("{\"title\":\"a\tb\"}", "malformed_json", "JSON");
+    fails("{\"title\":1,}", "malformed_json", "JSON");
+    fails("{'title':1}", "malformed_json", "JSON");
+}
+END_TEST
+
+START_TEST(a_name_that_stands_twice_is_named)
+{
+    fails("{\"title\":\"x\",\"title\":\"y\"}", "\"field\":\"title\"", "twice");
+    fails("{\"title\":\"x\",\"\\u0074itle\":\"y\"}", "malformed_json", "twice");
+}
+END_TEST
+
+START_TEST(nesting_has_a_limit)
+{
+    static char deep[20000];
+    size_t len = 0;
+    for (int i = 0; i < 3000; i++)
+        len += (size_t)sprintf(deep + len, "{\"a\":");
+    fails(deep, "malformed_json", "nested too deeply");
+}
+END_TEST
+
+START_TEST(bytes_that_are_no_text_are_refused)
+{
+    ck_assert(!check_bytes("{\"title\":\"a\0b\"}", 15));
+    ck_assert(!check_bytes("\0", 1));
+    ck_assert(!check_bytes("{}\0", 3));
+}
+END_TEST
+
+START_TEST(every_wrong_field_is_named_at_once)
+{
+    fails("{\"title\":\"\",\"colour\":\"blue\",\"count\":101}", "\"field\":\"title\"", "\"field\":\"colour\"");
+    ck_assert(strstr(answer(), "\"field\":\"count\""));
+    fails("{}", "\"field\":\"title\"", "required");
+    fails("{\"title\":\"x\",\"created_at\":1}", "created_at", "not a field of Thing");
+}
+END_TEST
+
+START_TEST(a_field_says_what_it_may_be)
+{
+    static const char *const wrong[][2] = {
+        { "\"title\":null", "string of 1 to 10" },
+        { "\"title\":7", "string of 1 to 10" },
+        { "\"title\":[\"x\"]", "string of 1 to 10" },
+        { "\"title\":\"12345678901\"", "1 to 10 characters, not 11" },
+        { "\"title\":\"a\\u0000b\"", "NUL" },
+        { "\"count\":1.5", "whole number from -5 to 100" },
+        { "\"count\":1.0", "whole number" },
+        { "\"count\":\"1\"", "whole number" },
+        { "\"count\":-6", "whole number" },
+        { "\"loud\":\"true\"", "true or false" },
+        { "\"loud\":null", "true or false" },
+        { "\"kind\":\"PUBLIC\"", "one of public, private" },
+        { "\"kind\":\"\"", "one of public, private" },
+        { "\"kind\":\"public|private\"", "one of public, private" },
+        { "\"kind\":\"publi\"", "one of public, private" },
+        { "\"kind\":true", "one of public, private" },
+        { "\"id\":\"0189\"", "UUID" },
+        { "\"id\":1", "UUID" },
+        { "\"username\":\"has space\"", "ASCII letters" },
+        { "\"username\":\"\xc3\xbcmlaut\"", "ASCII letters" },
+        { "\"username\":\".dot\"", "ASCII letters" },
+        { "\"username\":\"semi;colon\"", "ASCII letters" },
+        { "\"email\":\"nobody\"", "e-mail" },
+        { "\"email\":\"a@@b.example\"", "e-mail" },
+        { "\"email\":\"@b.example\"", "e-mail" },
+        { "\"email\":\"aaa@\"", "e-mail" },
+        { "\"email\":\"a@b\"", "e-mail" },
+        { "\"email\":\"a@b..example\"", "e-mail" },
+        { "\"email\":\"a@-b.example\"", "e-mail" },
+        { "\"email\":\"a b@b.example\"", "e-mail" },
+        { "\"email\":\"a@b.example\\r\\nBcc: c@d.example\"", "e-mail" },
+        { "\"label\":\"   \"", "blank" },
+        { "\"label\":\"\xc2\xa0\xe3\x80\x80\"", "blank" },
+        { "\"label\":\"a\\u0007b\"", "control" },
+    };
+    char text[256], name[32];
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        snprintf(text, sizeof text, strncmp(wrong[i][0], "\"title", 6) == 0 ? "{%s}" : "{\"title\":\"x\",%s}",
+                 wrong[i][0]);
+        snprintf(name, sizeof name, "\"field\":%.*s", (int)strcspn(wrong[i][0], ":"), wrong[i][0]);
+        fails(text, name, wrong[i][1]);
+    }
+}
+END_TEST
+
+START_TEST(characters_are_counted_not_bytes)
+{
+    passes("{\"title\":\"\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80"
+           "\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80\"}");
+}
+END_TEST
+
+START_TEST(a_name_that_is_long_is_cut_between_characters)
+{
+    char text[1024] = "{\"title\":\"x\",\"a";
+    for (int i = 0; i < 100; i++)
+        strcat(text, "\xe2\x82\xac");
+    strcat(text, "\":1}");
+    fails(text, "not a field", "\"field\":\"a\xe2\x82\xac");
+    ck_assert_uint_lt(r.response.body.len, 700);
+}
+END_TEST
+
+START_TEST(more_mistakes_than_fit_are_no_harm)
+{
+    char text[2048] = "{";
+    for (int i = 0; i < 60; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "\"f%d\":1,", i);
+    strcat(text, "\"title\":1}");
+    fails(text, "invalid_body", "f0");
+}
+END_TEST
+
+static void add(TCase *tests)
+{
+    json_arena_init();
+    arena_init(&r.arena, 0);
+    strcpy(r.request_id, "test");
+    tcase_add_test(tests, a_good_body_is_read);
+    tcase_add_test(tests, what_is_no_json_is_told_with_its_place);
+    tcase_add_test(tests, a_name_that_stands_twice_is_named);
+    tcase_add_test(tests, nesting_has_a_limit);
+    tcase_add_test(tests, bytes_that_are_no_text_are_refused);
+    tcase_add_test(tests, every_wrong_field_is_named_at_once);
+    tcase_add_test(tests, a_field_says_what_it_may_be);
+    tcase_add_test(tests, characters_are_counted_not_bytes);
+    tcase_add_test(tests, a_name_that_is_long_is_cut_between_characters);
+    tcase_add_test(tests, more_mistakes_than_fit_are_no_harm);
+}
+
+int main(void)
+{
+    int status = fixture_run("body", add);
+    arena_finish(&r.arena);
+    buf_finish(&r.body_bytes);
+    buf_finish(&r.response.body);
+    return status;
+}
