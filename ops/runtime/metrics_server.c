@@ -87,7 +87,7 @@ err metrics_serve(struct metrics *m, const char *address, int port, const _Atomi
     struct metrics_server *s = mem_alloc(sizeof *s);
     s->metrics = m;
     s->alive_until_us = alive_until_us;
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG;
+    unsigned flags = MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG;
     if (resolved->ai_family == AF_INET6)
         flags |= MHD_USE_IPv6;
     errno = 0;

@@ -338,7 +338,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("config");
-    TCase *t = tcase_create("config");
+    TCase *t = suite_case("config");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, what_is_not_given_has_its_default);
     tcase_add_test(t, an_argument_goes_before_the_environment_and_that_before_the_file);

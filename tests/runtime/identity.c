@@ -124,7 +124,7 @@ END_TEST
 START_TEST(a_time_is_written_as_the_c_library_writes_it)
 {
     uint64_t seed = 1;
-    for (int i = 0; i < 200000; i++) {
+    for (int i = 0; i < 50000; i++) {
         seed = seed * 6364136223846793005u + 1442695040888963407u;
         /* From year 0 to year 9999. */
         const int64_t ms = (int64_t)(seed >> 1) % (253402300800000 + 62167219200000) - 62167219200000;
@@ -224,7 +224,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("identity");
-    TCase *t = tcase_create("identity");
+    TCase *t = suite_case("identity");
     tcase_add_test(t, a_version_7_id_carries_its_time_version_and_variant);
     tcase_add_test(t, other_versions_have_no_time);
     tcase_add_test(t, ids_of_one_millisecond_ascend);

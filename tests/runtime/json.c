@@ -135,7 +135,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("json");
-    TCase *t = tcase_create("json");
+    TCase *t = suite_case("json");
     tcase_add_test(t, commas_stand_between_and_nowhere_else);
     tcase_add_test(t, integers_are_exact_up_to_their_limits);
     tcase_add_test(t, numbers_have_three_decimals_at_most);

@@ -113,7 +113,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("kafka");
-    TCase *t = tcase_create("kafka");
+    TCase *t = suite_case("kafka");
     tcase_add_test(t, the_configuration_has_our_settings_and_then_the_given_ones);
     tcase_add_test(t, a_property_that_is_refused_is_named);
     tcase_add_test(t, a_refused_secret_is_not_shown);

@@ -285,7 +285,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("log");
-    TCase *t = tcase_create("log");
+    TCase *t = suite_case("log");
     tcase_add_test(t, a_line_is_json_with_its_fields_in_order);
     tcase_add_test(t, lines_below_the_level_are_dropped);
     tcase_add_test(t, the_context_of_a_thread_is_on_its_lines_until_it_is_cleared);
@@ -294,12 +294,12 @@ int main(void)
     tcase_add_test(t, lines_of_several_threads_do_not_mix_in_a_pipe);
     tcase_add_test(t, a_line_allocates_nothing_and_leaves_errno_alone);
     suite_add_tcase(suite, t);
-    t = tcase_create("err");
+    t = suite_case("err");
     tcase_add_test(t, the_message_of_an_error_belongs_to_its_thread);
     tcase_add_test(t, a_message_that_is_too_long_is_cut);
     tcase_add_test(t, try_returns_the_first_error_and_goes_on_without_one);
     suite_add_tcase(suite, t);
-    t = tcase_create("stop");
+    t = suite_case("stop");
     tcase_add_loop_test(t, a_signal_asks_to_stop_and_wakes_a_poll, 0, 2);
     tcase_add_test(t, a_closed_pipe_does_not_end_the_program);
     suite_add_tcase(suite, t);

@@ -68,8 +68,10 @@ START_TEST(arena_memory_is_zeroed_aligned_and_apart)
         for (size_t size = 1; size < 3000; size += 7) {
             unsigned char *p = arena_alloc(&a, size);
             ck_assert_uint_eq((uintptr_t)p % 16, 0);
+            size_t set = 0;
             for (size_t i = 0; i < size; i++)
-                ck_assert_uint_eq(p[i], 0);
+                set += p[i] != 0;
+            ck_assert_uint_eq(set, 0);
             memset(p, 0xff, size);
             if (previous)
                 ck_assert_uint_eq(previous[size - 8], 0xff);
@@ -164,7 +166,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("mem");
-    TCase *t = tcase_create("mem");
+    TCase *t = suite_case("mem");
     tcase_add_test(t, a_buffer_grows_and_keeps_what_is_in_it);
     tcase_add_test(t, a_cleared_buffer_keeps_its_memory);
     tcase_add_test(t, printing_exactly_what_fits_loses_nothing);

@@ -235,7 +235,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("metrics");
-    TCase *t = tcase_create("metrics");
+    TCase *t = suite_case("metrics");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, rows_of_one_name_share_help_and_type);
     tcase_add_test(t, buckets_are_cumulative_and_include_their_bound);

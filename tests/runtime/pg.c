@@ -908,7 +908,7 @@ int main(void)
 {
     dsn = suite_server("AETHER_TEST_POSTGRES_DSN");
     Suite *suite = suite_create("pg");
-    TCase *t = tcase_create("values");
+    TCase *t = suite_case("values");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, values_of_every_type_come_back);
     tcase_add_test(t, null_reads_as_nothing);
@@ -921,7 +921,7 @@ int main(void)
     tcase_add_test(t, an_array_finds_its_rows);
     suite_add_tcase(suite, t);
 
-    t = tcase_create("statements");
+    t = suite_case("statements");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, the_session_is_set_up);
     tcase_add_test(t, a_statement_is_prepared_once_a_connection);
@@ -933,8 +933,7 @@ int main(void)
     tcase_add_test(t, notices_are_lines_of_the_log);
     suite_add_tcase(suite, t);
 
-    t = tcase_create("lost connections");
-    tcase_set_timeout(t, 30);
+    t = suite_case("lost connections");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, a_server_that_is_away_is_retry);
     tcase_add_test(t, a_server_that_takes_connections_and_says_nothing_is_given_up);
@@ -945,8 +944,7 @@ int main(void)
     tcase_add_test(t, a_table_that_has_changed_heals);
     suite_add_tcase(suite, t);
 
-    t = tcase_create("batches");
-    tcase_set_timeout(t, 60);
+    t = suite_case("batches");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, a_batch_gives_its_results_in_order);
     tcase_add_test(t, an_empty_batch_is_fine);

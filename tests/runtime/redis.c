@@ -608,8 +608,7 @@ int main(void)
 {
     url = suite_server("AETHER_TEST_REDIS_URL");
     Suite *suite = suite_create("redis");
-    TCase *t = tcase_create("shared server");
-    tcase_set_timeout(t, 30);
+    TCase *t = suite_case("shared server");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, replies_come_in_the_order_of_the_commands);
     tcase_add_test(t, any_bytes_are_stored_as_they_are);
@@ -623,8 +622,7 @@ int main(void)
     tcase_add_test(t, a_silence_longer_than_the_timeout_is_no_error);
     suite_add_tcase(suite, t);
 
-    t = tcase_create("own server");
-    tcase_set_timeout(t, 30);
+    t = suite_case("own server");
     tcase_add_checked_fixture(t, setup_own, teardown);
     tcase_add_test(t, a_script_is_sent_once_a_connection_and_called_by_its_hash);
     tcase_add_test(t, a_server_that_has_forgotten_its_scripts_gets_them_again);

@@ -18,6 +18,14 @@ static inline int suite_run(Suite *suite)
     return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* A case whose tests have a minute each: Check's 4 s are short on a busy machine with sanitizers. */
+static inline TCase *suite_case(const char *name)
+{
+    TCase *t = tcase_create(name);
+    tcase_set_timeout(t, 60);
+    return t;
+}
+
 /* The variable's value; ends the program as skipped where it is not set. */
 static inline const char *suite_server(const char *variable)
 {
