@@ -126,6 +126,14 @@ def wipe(state, log):
         run([ops("down"), "--state", state, "--wipe", "--quiet"], log, 300)
 
 
+def leave_nothing(log):
+    """Stops what a part that was cut short left running."""
+    inside = [os.path.join(FOLDER, name) for name in os.listdir(FOLDER)]
+    for state in (FOLDER, *inside, os.path.join(REPOSITORY, ".state-chaos")):
+        if os.path.isdir(os.path.join(state, "run")) and os.listdir(os.path.join(state, "run")):
+            run([ops("down"), "--state", state, "--quiet"], log, 300)
+
+
 # --- counting ---
 
 def meson_tests(folder, log, arguments, env, patience):
@@ -318,6 +326,8 @@ def run_part(name):
         result = PARTS[name][0](log)
     except Failure as failure:
         result = one(False, str(failure))
+    finally:
+        leave_nothing(log)
     print(f"{'':<12} {result.passed} passed, {result.failed} failed" + (f", {result.skipped} skipped" if result.skipped else "") +
           f"  ({time.monotonic() - began:.0f} s)", flush=True)
     if result.failed:
