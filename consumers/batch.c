@@ -195,7 +195,7 @@ static err decide(struct worker *w, struct item *item, struct seen *seen)
         return OK;
     }
     struct operation *first = *seen_slot(seen, item->command->meta.command_id);
-    if (first) {
+    if (first && !(first->recorded && first->rejection == AGGREGATE_PARKED)) {
         repeat(w, item, first);
         return OK;
     }

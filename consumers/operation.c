@@ -1,5 +1,7 @@
 #include "consumers/operation.h"
 
+#include "consumers/rejection.h"
+
 #define COLUMNS "command_id, actor, rejection, stream, partition, fact_offset, request_hash, fact, at"
 
 static const struct pg_statement sql_lookup = { "operation_lookup",
@@ -10,8 +12,14 @@ static const struct pg_statement sql_record = {
     "operation_record",
     "INSERT INTO operations (" COLUMNS ") "
     "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::text[], $5::int[], $6::bigint[], $7::bytea[], "
-    "                     $8::bytea[], $9::timestamptz[]) ON CONFLICT DO NOTHING"
+    "                     $8::bytea[], $9::timestamptz[]) "
+    "ON CONFLICT (command_id) DO UPDATE "
+    "   SET (rejection, partition, fact_offset, fact, at) = "
+    "       (EXCLUDED.rejection, EXCLUDED.partition, EXCLUDED.fact_offset, EXCLUDED.fact, EXCLUDED.at) "
+    " WHERE operations.rejection = 3" /* AGGREGATE_PARKED */
 };
+
+_Static_assert(AGGREGATE_PARKED == 3, "sql_record knows the number");
 
 static const struct pg_statement sql_expire = { "operation_expire",
                                                 "DELETE FROM operations WHERE ctid = ANY (ARRAY (SELECT ctid FROM "
@@ -53,6 +61,7 @@ static err lookup(struct pg *pg, const struct pg_statement *sql, struct arena *a
             .request_hash = arena_str(arena, pg_str(result, i, 6)),
             .fact = arena_str(arena, pg_str(result, i, 7)),
             .at = pg_time(result, i, 8),
+            .recorded = true,
         };
     PQclear(result);
     *ret = found;

@@ -13,7 +13,8 @@ struct operation {
     int32_t partition;
     int64_t fact_offset; /* -1: rejected */
     struct str request_hash, fact;
-    int64_t at; /* Unix ms */
+    int64_t at;    /* Unix ms */
+    bool recorded; /* read from the table, not made just now */
 };
 
 /* Finds the outcomes of these commands in the operations table of the worker whose PostgreSQL schema is `worker`
@@ -25,7 +26,8 @@ MUST_CHECK err operation_find(struct pg *pg, struct arena *arena, const char *wo
 
 MUST_CHECK err operation_lookup(struct pg *pg, struct arena *arena, const struct uuid *ids, size_t count,
                                 struct operation **ret, size_t *ret_count);
-/* Adds the rows to the batch under way; one that is there already stays as it is. */
+/* Adds the rows to the batch under way. One that is there already stays as it is, but for AGGREGATE_PARKED: a command
+ * that met a parked key is decided anew when it is sent again. No two rows may have one command id. */
 MUST_CHECK err operation_record(struct pg *pg, struct arena *arena, const struct operation *const *rows, size_t count);
 /* Forgets what is older than `before` (Unix ms), at most `limit` rows. */
 MUST_CHECK err operation_expire(struct pg *pg, struct arena *arena, int64_t before, int limit);

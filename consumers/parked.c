@@ -13,9 +13,26 @@ struct blocked {
     UT_hash_handle hh;
 };
 
+struct discarded {
+    struct place {
+        char topic[64];
+        int32_t partition;
+        int64_t offset;
+    } place;
+    UT_hash_handle hh;
+};
+
 struct parked_keys {
     struct blocked *table;
+    struct discarded *discarded;
 };
+
+static const struct pg_statement sql_discarded = { "parked_discarded",
+                                                   "SELECT topic, partition, \"offset\" FROM operator.discarded" };
+
+static const struct pg_statement sql_discard = { "parked_discard",
+                                                 "INSERT INTO operator.discarded (topic, partition, \"offset\") VALUES "
+                                                 "($1::text, $2::int, $3::bigint) ON CONFLICT DO NOTHING" };
 
 static const struct pg_statement sql_keys = { "parked_keys",
                                               "SELECT DISTINCT key FROM parked WHERE blocks AND key IS NOT NULL" };
@@ -32,14 +49,14 @@ static const struct pg_statement sql_is_parked = {
 
 static const struct pg_statement sql_requests = {
     "parked_requests",
-    /* An action on one blocking record is meant for its whole key: what waits behind goes with it. */
+    /* What waits behind a record with an action is folded (or discarded, when it says so itself) together with it. */
     "SELECT p.topic, p.partition, p.\"offset\", p.key, p.blocks, p.payload, "
-    "       coalesce(p.action, k.action) = 'discard' "
+    "       coalesce(p.action = 'discard', false) "
     "  FROM parked p LEFT JOIN LATERAL (SELECT q.action FROM parked q "
     "                                    WHERE p.blocks AND q.blocks AND q.key = p.key AND q.action IS NOT NULL LIMIT "
     "1) k ON true "
     " WHERE p.topic = ANY($1::text[]) AND (p.action IS NOT NULL OR k.action IS NOT NULL) "
-    " ORDER BY p.topic, p.partition, p.\"offset\" LIMIT 1000"
+    " ORDER BY p.topic, p.partition, p.\"offset\" LIMIT 10000"
 };
 
 static const struct pg_statement sql_remove = {
@@ -62,6 +79,12 @@ static void parked_keys_clear(struct parked_keys *keys)
     {
         HASH_DEL(keys->table, b);
         free(b);
+    }
+    struct discarded *d, *next_discarded;
+    HASH_ITER(hh, keys->discarded, d, next_discarded)
+    {
+        HASH_DEL(keys->discarded, d);
+        free(d);
     }
 }
 
@@ -89,14 +112,45 @@ void parked_keys_block(struct parked_keys *keys, struct uuid key)
     HASH_ADD(hh, keys->table, key, sizeof b->key, b);
 }
 
+static struct place place_of(struct str topic, int32_t partition, int64_t offset)
+{
+    struct place place;
+    memset(&place, 0, sizeof place); /* padding is hashed too */
+    memcpy(place.topic, topic.ptr, topic.len < sizeof place.topic ? topic.len : sizeof place.topic - 1);
+    place.partition = partition;
+    place.offset = offset;
+    return place;
+}
+
+bool parked_keys_discarded(const struct parked_keys *keys, const char *topic, int32_t partition, int64_t offset)
+{
+    if (!keys->discarded)
+        return false;
+    const struct place place = place_of(str_of(topic), partition, offset);
+    struct discarded *d = NULL;
+    HASH_FIND(hh, keys->discarded, &place, sizeof place, d);
+    return d != NULL;
+}
+
 err parked_keys_load(struct parked_keys *keys, struct pg *pg)
 {
-    PGresult *result = NULL;
-    TRY(pg_query(pg, &sql_keys, NULL, &result));
+    PGresult *blocked = NULL, *discarded = NULL;
+    TRY(pg_query(pg, &sql_keys, NULL, &blocked));
+    const err e = pg_query(pg, &sql_discarded, NULL, &discarded);
+    if (e != OK) {
+        PQclear(blocked);
+        return e;
+    }
     parked_keys_clear(keys);
-    for (int i = 0; i < PQntuples(result); i++)
-        parked_keys_block(keys, pg_uuid(result, i, 0));
-    PQclear(result);
+    for (int i = 0; i < PQntuples(blocked); i++)
+        parked_keys_block(keys, pg_uuid(blocked, i, 0));
+    for (int i = 0; i < PQntuples(discarded); i++) {
+        struct discarded *d = mem_alloc(sizeof *d);
+        d->place = place_of(pg_str(discarded, i, 0), (int32_t)pg_int(discarded, i, 1), pg_int(discarded, i, 2));
+        HASH_ADD(hh, keys->discarded, place, sizeof d->place, d);
+    }
+    PQclear(blocked);
+    PQclear(discarded);
     return OK;
 }
 
@@ -187,12 +241,19 @@ err parked_requests(struct pg *pg, struct arena *arena, const char *const *topic
     return OK;
 }
 
+static void arg_place(struct pg_args *args, const struct parked_request *request)
+{
+    pg_arg_text(args, request->topic);
+    pg_arg_int4(args, request->partition);
+    pg_arg_int8(args, request->offset);
+}
+
 err parked_remove(struct pg *pg, struct arena *arena, const struct parked_request *request)
 {
     struct pg_args args = pg_args(arena);
-    pg_arg_text(&args, request->topic);
-    pg_arg_int4(&args, request->partition);
-    pg_arg_int8(&args, request->offset);
+    arg_place(&args, request);
+    if (request->discard)
+        TRY(pg_batch_add(pg, &sql_discard, &args));
     return pg_batch_add(pg, &sql_remove, &args);
 }
 

@@ -6,13 +6,15 @@
 #include "consumers/partition.h"
 #include "producers/producer.h"
 
-struct parked_keys; /* the keys that are blocked, in memory */
+struct parked_keys; /* the keys that are blocked and the records that were discarded, in memory */
 
 struct parked_keys *parked_keys_create(void);
 void parked_keys_destroy(struct parked_keys *keys);
 bool parked_keys_blocks(const struct parked_keys *keys, struct uuid key);
 void parked_keys_block(struct parked_keys *keys, struct uuid key);
-MUST_CHECK err parked_keys_load(struct parked_keys *keys, struct pg *pg); /* anew from the table */
+/* An operator has discarded this record: it is passed over for good. */
+bool parked_keys_discarded(const struct parked_keys *keys, const char *topic, int32_t partition, int64_t offset);
+MUST_CHECK err parked_keys_load(struct parked_keys *keys, struct pg *pg); /* anew from the tables */
 
 struct parked_record {
     const char *topic;
@@ -41,7 +43,7 @@ struct parked_request {
 /* The parked records whose action is set and which came from one of these topics, in order of offset. */
 MUST_CHECK err parked_requests(struct pg *pg, struct arena *arena, const char *const *topics, size_t topic_count,
                                struct parked_request **ret, size_t *ret_count);
-/* Adds the removal of the row to the batch under way. */
+/* Adds the removal of the row to the batch under way, and when it is discarded, the note that it is. */
 MUST_CHECK err parked_remove(struct pg *pg, struct arena *arena, const struct parked_request *request);
 /* The operator's wish could not be met: clears it and notes the new cause. */
 MUST_CHECK err parked_refuse(struct pg *pg, struct arena *arena, const struct parked_request *request,

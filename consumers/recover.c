@@ -291,9 +291,11 @@ static err take_fact(struct recovery *r, size_t i, const rd_kafka_message_t *m)
     const struct str payload = { m->payload, m->len };
     struct any_record *fact = arena_alloc(&c->arena, facts->size);
     const bool in_rebuild = m->offset < p->at.rebuild_until;
+    const bool discarded = parked_keys_discarded(w->parked_keys, p->worker->stream->events_topic, p->number, m->offset);
 
     if (facts->decode(w->codec, payload, &c->arena, fact) != OK) {
-        TRY(park_fact(r, p, m, arena_printf(&r->arena, "%s", err_message())));
+        if (!discarded)
+            TRY(park_fact(r, p, m, arena_printf(&r->arena, "%s", err_message())));
         return in_rebuild ? fold_alone(r, i, NULL, m->offset, payload) : OK;
     }
     if (fact->meta.command_offset <= r->last[i])
@@ -301,8 +303,8 @@ static err take_fact(struct recovery *r, size_t i, const rd_kafka_message_t *m)
     r->last[i] = fact->meta.command_offset;
 
     const bool poison = m->offset == p->poison;
-    const bool blocked = poison || parked_keys_blocks(w->parked_keys, facts->key(fact));
-    if (blocked)
+    const bool blocked = discarded || poison || parked_keys_blocks(w->parked_keys, facts->key(fact));
+    if (blocked && !discarded)
         TRY(park_fact(r, p, m,
                       poison ? "PostgreSQL refuses the rows of this fact" : "waits behind a parked record of its key"));
     if (in_rebuild || fact->meta.command_offset < r->commands_low[i])

@@ -62,7 +62,7 @@ static bool same_key(const struct parked_request *a, const struct parked_request
            str_equal(a->topic, b->topic);
 }
 
-/* Every parked fact of the key from `first` on, folded and removed, or removed only. */
+/* Every parked fact of the key from `first` on: folded, unless it is discarded, and removed. */
 static err settle_facts(struct repair *r, struct partition *p, size_t first)
 {
     struct worker *w = r->w;
@@ -72,9 +72,9 @@ static err settle_facts(struct repair *r, struct partition *p, size_t first)
     commit_init(w, &c, &r->arena, r->count, r->count);
     c.from[0] = c.to[0] = p->at;
     c.partition_count = 1;
-    for (size_t i = first; i < r->count && !head->discard; i++) {
+    for (size_t i = first; i < r->count; i++) {
         const struct parked_request *request = &r->requests[i];
-        if (!same_key(head, request))
+        if (!same_key(head, request) || request->discard)
             continue;
         struct any_record *fact = arena_alloc(&r->arena, facts->size);
         TRY(facts->decode(w->codec, request->payload, &r->arena, fact));
@@ -131,7 +131,7 @@ static err settle(struct repair *r, size_t i)
         LOG(ERROR, "parked records still do not fold", F_UUID("key", request->key), F_STR("cause", cause));
         return parked_refuse(w->pg, &r->arena, request, cause);
     }
-    LOG(INFO, request->discard ? "parked records discarded" : "parked records folded", F_UUID("key", request->key));
+    LOG(INFO, "parked records settled", F_UUID("key", request->key));
     worker_forget(w); /* the states know nothing of it, and the key is free again */
     return OK;
 }

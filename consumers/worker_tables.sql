@@ -57,3 +57,16 @@ CREATE TABLE parked (
     PRIMARY KEY (topic, partition, "offset")
 );
 CREATE INDEX parked_key ON parked (key) WHERE blocks;
+
+-- migration 2
+
+-- What operators have discarded. It stands outside the workers' schemas, since no log knows it and a rebuild must: without it
+-- the records would be parked, and hold up their keys, again.
+CREATE SCHEMA IF NOT EXISTS operator;
+CREATE TABLE IF NOT EXISTS operator.discarded (
+    topic        text        NOT NULL,
+    partition    int         NOT NULL,
+    "offset"     bigint      NOT NULL,
+    discarded_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (topic, partition, "offset")
+);
