@@ -345,6 +345,11 @@ size_t dispatch_waiting(const struct dispatch *d)
     return waiting_count(d->waiting);
 }
 
+bool dispatch_doubts_cache(const struct dispatch *d)
+{
+    return d->replies && replies_doubted(d->replies);
+}
+
 bool dispatch_replies_up(const struct dispatch *d)
 {
     return d->replies && replies_up(d->replies);

@@ -39,6 +39,8 @@ struct dispatch *dispatch_create(struct gateway *g, size_t max_waiting);
 /* Starts the threads of replies.h; the producer exists. */
 MUST_CHECK err dispatch_start(struct dispatch *d);
 size_t dispatch_waiting(const struct dispatch *d);
+/* Redis failed within the last second: read PostgreSQL instead of its caches (replies.h). Any thread. */
+bool dispatch_doubts_cache(const struct dispatch *d);
 bool dispatch_replies_up(const struct dispatch *d); /* subscribed to Redis now */
 void dispatch_hurry(struct dispatch *d); /* from now on every deadline has passed */
 /* Ends the threads and answers 202 to what still waits. */

@@ -308,7 +308,7 @@ static void messages_pages(struct request **requests, size_t count, struct pool_
         .count = count,
     };
     memset(p.open, true, count);
-    struct redis *redis = pool_redis(thread);
+    struct redis *redis = dispatch_doubts_cache(p.gateway->dispatch) ? NULL : pool_redis(thread);
     if (redis) {
         err e = pages_heads(&p, redis);
         if (e == OK)

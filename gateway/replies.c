@@ -11,6 +11,7 @@
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
 
+#define DOUBT_US       1000000
 #define LISTEN_MS      200
 #define RETRY_MS       200
 #define SILENT_US      150000 /* a reply is late after this */
@@ -28,6 +29,7 @@ struct replies {
     struct waiting *waiting;
     void (*expired)(const struct waiting_entry *entry);
     atomic_bool up, hurried;
+    _Atomic int64_t doubt_until_us; /* see replies_doubted */
     atomic_bool silent; /* the last outcome had to be polled: Redis may hang, or the worker does not reach it */
     pthread_t threads[3];
     int started;
@@ -80,8 +82,15 @@ static void read_message(struct replies *r, struct codec *codec, struct arena *a
         LOG(WARN, "reply cut short", F_INT("bytes", message.len));
 }
 
+static void doubt(struct replies *r)
+{
+    atomic_store_explicit(&r->doubt_until_us, clock_mono_us() + DOUBT_US, memory_order_relaxed);
+}
+
 static void heard(struct replies *r, bool up)
 {
+    if (!up)
+        doubt(r);
     if (atomic_exchange(&r->up, up) == up)
         return;
     if (up)
@@ -138,8 +147,10 @@ static err poll_worker(struct replies *r, struct pg *pg, struct codec *codec, st
         return OK;
     struct outcome *outcomes;
     TRY(operation_find(pg, arena, worker, ids, n, &outcomes, &n));
-    if (n > 0)
+    if (n > 0) {
         atomic_store_explicit(&r->silent, true, memory_order_relaxed);
+        doubt(r);
+    }
     for (size_t i = 0; i < n; i++)
         dispatch_outcome(r->dispatch, codec, &outcomes[i], METRIC_OUTCOMES_POLLED);
     return OK;
@@ -235,6 +246,11 @@ err replies_start(struct gateway *g, struct dispatch *d, struct waiting *w,
         r->started++;
     }
     return OK;
+}
+
+bool replies_doubted(const struct replies *r)
+{
+    return clock_mono_us() < atomic_load_explicit(&r->doubt_until_us, memory_order_relaxed);
 }
 
 bool replies_up(const struct replies *r)

@@ -17,6 +17,9 @@ MUST_CHECK err replies_start(struct gateway *g, struct dispatch *d, struct waiti
                              void (*expired)(const struct waiting_entry *entry), struct replies **ret);
 /* The channel's name; goes with each command as aether-reply-to. Valid as long as `g`. */
 void replies_channel(struct uuid gateway_id, char ret_name[64]);
+/* Redis failed a reply within the last second. What it caches may be older than what was acknowledged meanwhile, until the
+ * worker has told it what it missed (which takes a worker that can reach it a quarter of that time): read PostgreSQL. */
+bool replies_doubted(const struct replies *r);
 bool replies_up(const struct replies *r); /* the channel is subscribed now */
 void replies_hurry(struct replies *r);    /* from now on every deadline has passed */
 void replies_stop(struct replies *r);     /* ends the threads and frees; NULL is fine */
