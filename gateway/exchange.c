@@ -3,10 +3,10 @@
 #include <microhttpd.h>
 #include <pthread.h>
 #include <sodium.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
+#include "gateway/admission.h"
+#include "gateway/answer.h"
 #include "gateway/http_check.h"
 #include "gateway/http_layout.h"
 #include "gateway/loop.h"
@@ -19,9 +19,8 @@
  * the connection is closed. */
 #define DRAIN_MAX ((int64_t)8 * 1024 * 1024)
 
-#define ARENA_BLOCK       4096
-#define BUFFER_KEPT       (64 * 1024) /* a recycled request's buffers; what was larger is given back */
-#define WARNINGS_A_SECOND 20
+#define ARENA_BLOCK 4096
+#define BUFFER_KEPT (64 * 1024) /* a recycled request's buffers; what was larger is given back */
 
 /* Who may bring a suspended request back. One exchange from SUSPENDED decides. */
 enum hold {
@@ -38,10 +37,12 @@ struct exchange {
     struct exchange *next_free, *next;
     struct exchanges *all;
     struct loop *loop;
+    struct heads *heads; /* NULL: the head is complete */
+    struct exchange *next_head, **this_head;
     struct resumption resumption;
     connection_deadline *deadline;
     const char *target_in_place; /* where libmicrohttpd keeps it */
-    struct str target, path;
+    struct str target;
     struct http_facts facts;
     enum { AT_HEAD, AT_BODY, AT_HANDLER } stage;
     bool refused;    /* the answer is known; the body is dropped */
@@ -55,17 +56,15 @@ struct exchange {
 struct exchanges {
     struct exchanges_options options;
     struct router *router;
+    struct admission admission;
+    struct answers answers;
 
     pthread_mutex_t lock; /* of the two lists */
     struct exchange *free, *first;
 
-    atomic_bool draining;   /* answers end their connections */
     atomic_bool closing;    /* no handler is started any more */
     atomic_int in_progress; /* from head to answer sent */
     atomic_int busy;        /* from before `closing` is looked at until no longer suspended */
-
-    _Atomic int64_t warned_second; /* log lines about failed requests are rationed */
-    atomic_int warned, unwarned;
 };
 
 /* --- requests, recycled --- */
@@ -131,7 +130,7 @@ static void exchange_clear(struct exchange *e, struct MHD_Connection *connection
     r->why = NULL;
     r->state = NULL;
     e->stage = AT_HEAD;
-    e->path = (struct str){ 0 };
+    e->facts = (struct http_facts){ 0 };
     e->refused = e->counted = e->busy = false;
     e->dropped = 0;
     atomic_store_explicit(&e->hold, HELD_HERE, memory_order_relaxed);
@@ -168,71 +167,15 @@ void request_resume(struct request *r)
 
 /* --- the answer --- */
 
-static void log_request(const struct exchange *e, int64_t took_us)
+static int64_t took_us(const struct exchange *e)
 {
-    const struct request *r = &e->request;
-    const char *route = r->route ? r->route->name : "none";
-    int status = r->response.status;
-    /* A 503 without a reason is load that was turned away on purpose; the metrics count it. */
-    if (status < 500 || (status == 503 && !r->why)) {
-        LOG(DEBUG, "request", F_STR("route", route), F_INT("status", status), F_INT("microseconds", took_us),
-            F_STR("request_id", r->request_id), F_STR("trace", r->trace));
-        return;
-    }
-    int64_t second = clock_mono_us() / 1000000;
-    if (atomic_exchange(&e->all->warned_second, second) != second)
-        atomic_store(&e->all->warned, 0);
-    if (atomic_fetch_add(&e->all->warned, 1) >= WARNINGS_A_SECOND) {
-        atomic_fetch_add(&e->all->unwarned, 1);
-        return;
-    }
-    int unwarned = atomic_exchange(&e->all->unwarned, 0);
-    if (status == 503)
-        LOG(WARN, "request failed", F_STR("route", route), F_INT("status", status), F_STR("error", r->why),
-            F_INT("microseconds", took_us), F_STR("request_id", r->request_id), F_STR("trace", r->trace),
-            F_INT("not_logged", unwarned));
-    else
-        LOG(ERROR, "request failed", F_STR("route", route), F_INT("status", status),
-            F_STR("error", r->why ? r->why : "no answer was given"), F_INT("microseconds", took_us),
-            F_STR("request_id", r->request_id), F_STR("trace", r->trace), F_INT("not_logged", unwarned));
+    return clock_mono_us() - e->begun_us;
 }
 
-static void add_headers(const struct exchange *e, struct MHD_Response *answer)
-{
-    const struct request *r = &e->request;
-    const struct response *response = &r->response;
-    const char *type = response->content_type    ? response->content_type
-                       : response->status >= 400 ? "application/problem+json"
-                                                 : "application/json";
-    if (response->body.len > 0)
-        MHD_add_response_header(answer, "Content-Type", type);
-    MHD_add_response_header(answer, "X-Content-Type-Options", "nosniff");
-    MHD_add_response_header(answer, "Cache-Control", "no-store");
-    MHD_add_response_header(answer, "X-Request-Id", r->request_id);
-    for (size_t i = 0; i < response->header_count; i++)
-        MHD_add_response_header(answer, response->headers[i].name, response->headers[i].value);
-    if (atomic_load_explicit(&e->all->draining, memory_order_relaxed))
-        MHD_add_response_header(answer, "Connection", "close");
-}
-
-/* The body stays where it is, in the request, which outlives the answer. */
 static enum MHD_Result answer(struct exchange *e)
 {
-    struct request *r = &e->request;
-    if (r->response.status == 0)
-        problem(r, 500, "internal", NULL, "Something went wrong here; the request id helps to find it.");
-    struct buf *body = &r->response.body;
-    struct MHD_Response *response = MHD_create_response_from_buffer(body->len, body->ptr, MHD_RESPMEM_PERSISTENT);
-    if (!response)
-        return MHD_NO;
-    add_headers(e, response);
-    int64_t took_us = clock_mono_us() - e->begun_us;
-    http_metrics_request(e->all->options.metrics, r->route, r->response.status, took_us);
-    log_request(e, took_us);
     deadline_in(e, e->all->options.write_timeout_us);
-    enum MHD_Result result = MHD_queue_response(r->connection, (unsigned)r->response.status, response);
-    MHD_destroy_response(response);
-    return result;
+    return answer_queue(&e->all->answers, &e->request, took_us(e));
 }
 
 /* A problem is filled. `at_once`: the body is not worth reading, and the connection ends with the answer, since
@@ -248,11 +191,35 @@ static enum MHD_Result refuse(struct exchange *e, bool at_once)
 
 /* --- the head --- */
 
+static void heads_add(struct heads *heads, struct exchange *e)
+{
+    e->heads = heads;
+    e->next_head = heads->first;
+    e->this_head = &heads->first;
+    if (heads->first)
+        heads->first->this_head = &e->next_head;
+    heads->first = e;
+}
+
+static void heads_remove(struct exchange *e)
+{
+    if (!e->heads)
+        return;
+    *e->this_head = e->next_head;
+    if (e->next_head)
+        e->next_head->this_head = e->this_head;
+    e->heads = NULL;
+}
+
+static const char no_cookies[] = "";
+
 static enum MHD_Result collect_header(void *context, enum MHD_ValueKind kind, const char *name, size_t name_len,
                                       const char *value, size_t value_len)
 {
     (void)kind;
     struct http_head *head = context;
+    if (value == no_cookies)
+        return MHD_YES;
     if (head->count < HTTP_MAX_HEADERS)
         head->headers[head->count] = (struct http_header){ { name, name_len }, { value ? value : "", value_len } };
     head->count++;
@@ -272,103 +239,6 @@ static void identify(struct exchange *e)
     trace_continue(facts->traceparent, r->trace);
 }
 
-static void allow_header(struct request *r, unsigned allowed)
-{
-    char text[64];
-    size_t len = 0;
-    for (enum method m = GET; m <= DELETE; m++)
-        if (allowed & (1u << m))
-            len += (size_t)snprintf(text + len, sizeof text - len, "%s, ", method_name(m));
-    if (allowed & (1u << GET))
-        len += (size_t)snprintf(text + len, sizeof text - len, "HEAD, ");
-    snprintf(text + len, sizeof text - len, "OPTIONS");
-    response_header(r, "Allow", "%s", text);
-}
-
-/* false: the response is filled. */
-static bool find_route(struct exchange *e, struct str method)
-{
-    struct request *r = &e->request;
-    bool is_options = str_equal(method, STR("OPTIONS"));
-    enum method parsed = GET;
-    bool known = is_options || str_equal(method, STR("HEAD")) || method_parse(method, &parsed);
-    size_t count;
-    unsigned allowed;
-    const struct route *route = router_find(e->all->router, parsed, e->path, r->params, &count, &allowed);
-    if (allowed == 0) {
-        problem(r, 404, "not_found", NULL, "There is nothing at this path.");
-        return false;
-    }
-    if (is_options) {
-        r->response.status = 204;
-        allow_header(r, allowed);
-        return false;
-    }
-    if (!route || !known) {
-        problem(r, 405, "method_not_allowed", NULL, "This path does not know the method; Allow says which it knows.");
-        allow_header(r, allowed);
-        return false;
-    }
-    r->route = route;
-    return true;
-}
-
-/* The {…} parts as UUIDs. */
-static bool parse_ids(struct request *r)
-{
-    if (r->route->plain_params)
-        return true;
-    size_t i = 0;
-    for (const char *at = r->route->path; (at = strchr(at, '{')); i++) {
-        size_t len = strcspn(++at, "}");
-        if (uuid_parse(r->params[i], &r->ids[i]))
-            continue;
-        problem(r, 400, "bad_path", arena_str(&r->arena, (struct str){ at, len }).ptr,
-                "must be a UUID in the form 8-4-4-4-12.");
-        return false;
-    }
-    return true;
-}
-
-static bool check_media_type(struct exchange *e)
-{
-    struct request *r = &e->request;
-    if (!r->route->body)
-        return true;
-    if (!http_is_json(e->facts.content_type)) {
-        problem(r, 415, "unsupported_media_type", "Content-Type", "must be application/json.");
-        response_header(r, "Accept", "application/json");
-        return false;
-    }
-    if (e->facts.content_encoding.len > 0 && !http_equal_caseless(e->facts.content_encoding, STR("identity"))) {
-        problem(r, 415, "unsupported_media_type", "Content-Encoding", "must be absent; bodies are taken as they are.");
-        return false;
-    }
-    return true;
-}
-
-static void too_large(struct exchange *e)
-{
-    problem(&e->request, 413, "too_large", NULL, "The body may have at most %zu bytes.",
-            e->all->options.max_body_bytes);
-}
-
-static bool check_length(struct exchange *e)
-{
-    if (e->facts.content_length <= (int64_t)e->all->options.max_body_bytes)
-        return true;
-    too_large(e);
-    return false;
-}
-
-/* In this order: what there is, who asks, what they send. */
-static bool check_request(struct exchange *e, struct str method)
-{
-    struct request *r = &e->request;
-    return find_route(e, method) && (r->route->auth == AUTH_NONE || e->all->options.authenticate(r)) && parse_ids(r) &&
-           check_media_type(e) && check_length(e);
-}
-
 static size_t head_bytes(struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
@@ -381,6 +251,7 @@ static enum MHD_Result take_head(struct exchange *e, const char *method, const c
     struct http_head head = { str_of(method), e->target, str_of(version), .count = 0 };
     struct http_fault fault;
     size_t size = head_bytes(r->connection);
+    heads_remove(e);
     e->begun_us = clock_mono_us();
     e->counted = true;
     atomic_fetch_add(&e->all->in_progress, 1);
@@ -414,10 +285,9 @@ static enum MHD_Result take_head(struct exchange *e, const char *method, const c
                 fault.detail);
         return refuse(e, false);
     }
-    e->path = e->facts.path;
     r->query = e->facts.query;
     r->respond_async = e->facts.respond_async;
-    if (!check_request(e, head.method))
+    if (!admission_check(&e->all->admission, r, head.method, &e->facts))
         return refuse(e, false);
     if (e->facts.content_length > 0 && r->route->body)
         buf_reserve(&r->body_bytes, (size_t)e->facts.content_length);
@@ -425,17 +295,38 @@ static enum MHD_Result take_head(struct exchange *e, const char *method, const c
     return MHD_YES;
 }
 
+/* libmicrohttpd's own rule, or ours where it is stricter. */
+static bool has_bad_length(struct exchange *e)
+{
+    const char *value;
+    size_t len;
+    if (MHD_lookup_connection_value_n(e->request.connection, MHD_HEADER_KIND, "Content-Length", 14, &value, &len) !=
+        MHD_YES)
+        return false;
+    return len == 0 || len > 18 || strspn(value, "0123456789") != len;
+}
+
+void heads_refuse_bad_lengths(struct heads *heads)
+{
+    for (struct exchange *e = heads->first, *next; e; e = next) {
+        struct request *r = &e->request;
+        next = e->next_head;
+        if (!has_bad_length(e))
+            continue;
+        heads_remove(e);
+        r->received_at = clock_wall_ms();
+        identify(e);
+        problem(r, 400, "bad_framing", "Content-Length", "must be a number of at most 18 decimal digits.");
+        answer_send_past(&e->all->answers, r, took_us(e));
+    }
+}
+
 /* --- the body --- */
 
-/* A body without end that nobody wants: libmicrohttpd takes no answer in the middle of a body, so the answer goes out
- * past it. No byte of another answer has been sent for this request. */
+/* A body without end that nobody wants: libmicrohttpd takes no answer in the middle of a body. */
 static enum MHD_Result cut_off(struct exchange *e)
 {
-    static const char text[] = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(e->request.connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    if (info && send(info->connect_fd, text, sizeof text - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-        return MHD_NO;
+    answer_send_past(&e->all->answers, &e->request, took_us(e));
     return MHD_NO;
 }
 
@@ -444,8 +335,8 @@ static enum MHD_Result take_body(struct exchange *e, const char *bytes, size_t *
     struct request *r = &e->request;
     size_t len = *size;
     *size = 0;
-    if (!e->refused && r->route->body && r->body_bytes.len + len > e->all->options.max_body_bytes) {
-        too_large(e);
+    if (!e->refused && r->route->body && r->body_bytes.len + len > e->all->admission.max_body_bytes) {
+        admission_too_large(&e->all->admission, r);
         e->refused = true;
     }
     if (!e->refused && r->route->body) {
@@ -466,7 +357,7 @@ static void hash_request(struct exchange *e)
     crypto_generichash_state state;
     crypto_generichash_init(&state, e->all->options.hash_key ? e->all->options.hash_key : no_key, 32, sizeof r->hash);
     crypto_generichash_update(&state, (const uint8_t *)method, strlen(method) + 1);
-    crypto_generichash_update(&state, (const uint8_t *)e->path.ptr, e->path.len);
+    crypto_generichash_update(&state, (const uint8_t *)e->facts.path.ptr, e->facts.path.len);
     crypto_generichash_update(&state, (const uint8_t *)"", 1);
     crypto_generichash_update(&state, (const uint8_t *)r->body_bytes.ptr, r->body_bytes.len);
     crypto_generichash_final(&state, r->hash, sizeof r->hash);
@@ -536,36 +427,31 @@ static enum MHD_Result take_answer(struct exchange *e)
     end_busy(e);
     if (!abandoned)
         return answer(e);
-    /* The request may still be somebody's, so nothing in it is touched. */
-    static char text[] =
-        "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"code\":\"stopping\","
-        "\"detail\":\"This gateway stops; the outcome is not known.\",\"retryable\":true}";
-    struct MHD_Response *response = MHD_create_response_from_buffer(sizeof text - 1, text, MHD_RESPMEM_PERSISTENT);
-    if (!response)
-        return MHD_NO;
-    MHD_add_response_header(response, "Content-Type", "application/problem+json");
-    MHD_add_response_header(response, "Cache-Control", "no-store");
-    MHD_add_response_header(response, "Retry-After", "1");
-    MHD_add_response_header(response, "Connection", "close");
-    http_metrics_request(e->all->options.metrics, e->request.route, 503, clock_mono_us() - e->begun_us);
     deadline_in(e, e->all->options.write_timeout_us);
-    enum MHD_Result result = MHD_queue_response(e->request.connection, 503, response);
-    MHD_destroy_response(response);
-    return result;
+    return answer_queue_abandoned(&e->all->answers, e->request.connection, e->request.route, took_us(e));
 }
 
 /* --- one exchange, as libmicrohttpd drives it --- */
 
 struct exchange *exchange_begin(struct exchanges *all, struct MHD_Connection *connection, struct loop *loop,
-                                connection_deadline *deadline, const char *target)
+                                struct heads *heads, connection_deadline *deadline, const char *target)
 {
     struct exchange *e = exchange_take(all);
     exchange_clear(e, connection);
     e->loop = loop;
     e->resumption.connection = connection;
     e->deadline = deadline;
+    e->begun_us = clock_mono_us();
     e->target_in_place = target;
     e->target = arena_str(&e->request.arena, str_of(target));
+    /* libmicrohttpd keeps a record for each parameter and each cookie, in memory that a client can exhaust with a few
+     * hundred of them, and then goes on after its answer and sends a second head. So it gets to see neither: the query
+     * ends at its first byte, and the first of several Cookie headers, the one it reads, is an empty one of ours. */
+    char *question = strchr((char *)target, '?');
+    if (question)
+        question[1] = '\0';
+    MHD_set_connection_value_n(connection, MHD_HEADER_KIND, "Cookie", 6, no_cookies, 0);
+    heads_add(heads, e);
     deadline_in(e, all->options.read_timeout_us);
     return e;
 }
@@ -588,6 +474,7 @@ void exchange_end(struct exchange *e)
 {
     struct exchanges *all = e->all;
     bool counted = e->counted;
+    heads_remove(e);
     if (e->busy) /* resumed, and the client was gone */
         end_busy(e);
     deadline_in(e, all->options.idle_timeout_us);
@@ -606,6 +493,8 @@ struct exchanges *exchanges_create(const struct exchanges_options *options)
     struct exchanges *all = mem_alloc(sizeof *all);
     all->options = *options;
     all->router = router_create(options->routes);
+    all->admission = (struct admission){ all->router, options->authenticate, options->max_body_bytes };
+    all->answers.metrics = options->metrics;
     pthread_mutex_init(&all->lock, NULL);
     return all;
 }
@@ -628,7 +517,7 @@ void exchanges_destroy(struct exchanges *all)
 
 void exchanges_drain(struct exchanges *all)
 {
-    atomic_store(&all->draining, true);
+    atomic_store(&all->answers.draining, true);
 }
 
 int exchanges_in_progress(const struct exchanges *all)

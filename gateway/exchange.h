@@ -42,9 +42,18 @@ int exchanges_in_progress(const struct exchanges *all);
  * again until then. */
 bool exchanges_close(struct exchanges *all);
 
+/* Requests of one thread whose head is not complete yet. */
+struct heads {
+    struct exchange *first;
+};
+
+/* libmicrohttpd found a Content-Length that is no number, and is about to answer by itself; in 0.9.75 it would send the
+ * head of that answer twice. Answers each of `heads` that has such a header, past the library. */
+void heads_refuse_bad_lengths(struct heads *heads);
+
 /* The target of a request is known. */
 struct exchange *exchange_begin(struct exchanges *all, struct MHD_Connection *connection, struct loop *loop,
-                                connection_deadline *deadline, const char *target);
+                                struct heads *heads, connection_deadline *deadline, const char *target);
 /* libmicrohttpd's access handler. */
 enum MHD_Result exchange_step(struct exchange *e, const char *method, const char *version, const char *upload,
                               size_t *upload_size);

@@ -46,6 +46,7 @@ const struct setting http_settings[] = {
 struct lane {
     struct server *server;
     struct loop *loop;
+    struct heads heads;
     atomic_int connections;
 };
 
@@ -64,7 +65,7 @@ struct server {
 static void *on_target(void *context, const char *target, struct MHD_Connection *connection)
 {
     struct lane *lane = context;
-    return exchange_begin(lane->server->exchanges, connection, lane->loop,
+    return exchange_begin(lane->server->exchanges, connection, lane->loop, &lane->heads,
                           MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context,
                           target);
 }
@@ -99,6 +100,15 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
     atomic_fetch_sub_explicit(&lane->connections, 1, memory_order_relaxed);
 }
 
+/* libmicrohttpd is about to answer by itself. Its messages are the only sign of it. */
+static void on_message(void *context, const char *format, va_list arguments)
+{
+    (void)arguments;
+    struct lane *lane = context;
+    if (strstr(format, "Content-Length"))
+        heads_refuse_bad_lengths(&lane->heads);
+}
+
 /* Percent-encoding is http_check's; what libmicrohttpd decodes is not used. */
 static size_t leave_encoded(void *context, struct MHD_Connection *connection, char *text)
 {
@@ -123,11 +133,12 @@ static void serve(void *context, int fd)
 
 static err start_lane(struct lane *lane, size_t memory, int most)
 {
-    const unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET;
+    const unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG;
     struct MHD_Daemon *daemon = MHD_start_daemon(
-        flags, 0, NULL, NULL, on_request, lane, MHD_OPTION_URI_LOG_CALLBACK, on_target, lane,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, lane, MHD_OPTION_NOTIFY_CONNECTION, on_connection, lane,
-        MHD_OPTION_UNESCAPE_CALLBACK, leave_encoded, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, memory,
+        flags, 0, NULL, NULL, on_request, lane, MHD_OPTION_EXTERNAL_LOGGER, on_message, lane,
+        MHD_OPTION_URI_LOG_CALLBACK, on_target, lane, MHD_OPTION_NOTIFY_COMPLETED, on_completed, lane,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, lane, MHD_OPTION_UNESCAPE_CALLBACK, leave_encoded, NULL,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, memory,
         /* Never met: connections.h counts, and libmicrohttpd keeps a mutex locked when it meets its limit. */
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)most + 1, MHD_OPTION_END);
     if (!daemon)

@@ -1,0 +1,18 @@
+/* admission: whether a request whose head is well-formed gets a handler. In this order: what there is, who asks, what
+ * they send. Pure but for `authenticate`. */
+#pragma once
+
+#include "gateway/http_check.h"
+#include "gateway/route.h"
+
+struct admission {
+    const struct router *router;
+    bool (*authenticate)(struct request *r);
+    size_t max_body_bytes;
+};
+
+/* Fills r->route, params, ids and claims. false: the response is filled, a problem or the answer to OPTIONS. */
+bool admission_check(const struct admission *a, struct request *r, struct str method, const struct http_facts *facts);
+
+/* 413, which may also turn out while the body is read. */
+void admission_too_large(const struct admission *a, struct request *r);

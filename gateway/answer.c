@@ -1,0 +1,117 @@
+#include "gateway/answer.h"
+
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "gateway/problem.h"
+#include "ops/runtime/clock.h"
+#include "ops/runtime/log.h"
+
+#define WARNINGS_A_SECOND 20
+#define HEAD_MAX          1024
+
+static void log_request(struct answers *a, const struct request *r, int64_t took_us)
+{
+    const char *route = r->route ? r->route->name : "none";
+    int status = r->response.status;
+    /* A 503 without a reason is load that was turned away on purpose; the metrics count it. */
+    if (status < 500 || (status == 503 && !r->why)) {
+        LOG(DEBUG, "request", F_STR("route", route), F_INT("status", status), F_INT("microseconds", took_us),
+            F_STR("request_id", r->request_id), F_STR("trace", r->trace));
+        return;
+    }
+    int64_t second = clock_mono_us() / 1000000;
+    if (atomic_exchange(&a->warned_second, second) != second)
+        atomic_store(&a->warned, 0);
+    if (atomic_fetch_add(&a->warned, 1) >= WARNINGS_A_SECOND) {
+        atomic_fetch_add(&a->unwarned, 1);
+        return;
+    }
+    int unwarned = atomic_exchange(&a->unwarned, 0);
+    if (status == 503)
+        LOG(WARN, "request failed", F_STR("route", route), F_INT("status", status), F_STR("error", r->why),
+            F_INT("microseconds", took_us), F_STR("request_id", r->request_id), F_STR("trace", r->trace),
+            F_INT("not_logged", unwarned));
+    else
+        LOG(ERROR, "request failed", F_STR("route", route), F_INT("status", status),
+            F_STR("error", r->why ? r->why : "no answer was given"), F_INT("microseconds", took_us),
+            F_STR("request_id", r->request_id), F_STR("trace", r->trace), F_INT("not_logged", unwarned));
+}
+
+/* Counts and logs. */
+static void finish(struct answers *a, struct request *r, int64_t took_us)
+{
+    if (r->response.status == 0)
+        problem(r, 500, "internal", NULL, "Something went wrong here; the request id helps to find it.");
+    http_metrics_request(a->metrics, r->route, r->response.status, took_us);
+    log_request(a, r, took_us);
+}
+
+static const char *content_type(const struct response *response)
+{
+    if (response->content_type)
+        return response->content_type;
+    return response->status >= 400 ? "application/problem+json" : "application/json";
+}
+
+enum MHD_Result answer_queue(struct answers *a, struct request *r, int64_t took_us)
+{
+    finish(a, r, took_us);
+    const struct response *response = &r->response;
+    struct MHD_Response *out =
+        MHD_create_response_from_buffer(response->body.len, response->body.ptr, MHD_RESPMEM_PERSISTENT);
+    if (!out)
+        return MHD_NO;
+    if (response->body.len > 0)
+        MHD_add_response_header(out, "Content-Type", content_type(response));
+    MHD_add_response_header(out, "X-Content-Type-Options", "nosniff");
+    MHD_add_response_header(out, "Cache-Control", "no-store");
+    MHD_add_response_header(out, "X-Request-Id", r->request_id);
+    for (size_t i = 0; i < response->header_count; i++)
+        MHD_add_response_header(out, response->headers[i].name, response->headers[i].value);
+    if (atomic_load_explicit(&a->draining, memory_order_relaxed))
+        MHD_add_response_header(out, "Connection", "close");
+    enum MHD_Result result = MHD_queue_response(r->connection, (unsigned)response->status, out);
+    MHD_destroy_response(out);
+    return result;
+}
+
+void answer_send_past(struct answers *a, struct request *r, int64_t took_us)
+{
+    finish(a, r, took_us);
+    const struct response *response = &r->response;
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (!info)
+        return;
+    char head[HEAD_MAX];
+    int len = snprintf(
+        head, sizeof head,
+        "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nX-Content-Type-Options: nosniff\r\n"
+        "Cache-Control: no-store\r\nX-Request-Id: %s\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n",
+        response->status, status_text(response->status), content_type(response), r->request_id, response->body.len);
+    struct iovec parts[] = { { head, (size_t)len }, { response->body.ptr, response->body.len } };
+    struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
+    if (sendmsg(info->connect_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+        shutdown(info->connect_fd, SHUT_WR);
+    else
+        shutdown(info->connect_fd, SHUT_RDWR);
+}
+
+enum MHD_Result answer_queue_abandoned(struct answers *a, struct MHD_Connection *connection, const struct route *route,
+                                       int64_t took_us)
+{
+    static char text[] =
+        "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"code\":\"stopping\","
+        "\"detail\":\"This gateway stops; the outcome is not known.\",\"retryable\":true,\"requestId\":\"\"}";
+    struct MHD_Response *out = MHD_create_response_from_buffer(sizeof text - 1, text, MHD_RESPMEM_PERSISTENT);
+    if (!out)
+        return MHD_NO;
+    MHD_add_response_header(out, "Content-Type", "application/problem+json");
+    MHD_add_response_header(out, "Cache-Control", "no-store");
+    MHD_add_response_header(out, "Retry-After", "1");
+    MHD_add_response_header(out, "Connection", "close");
+    http_metrics_request(a->metrics, route, 503, took_us);
+    enum MHD_Result result = MHD_queue_response(connection, 503, out);
+    MHD_destroy_response(out);
+    return result;
+}
