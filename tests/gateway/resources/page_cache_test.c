@@ -84,6 +84,32 @@ START_TEST(a_page_too_large_is_not_kept_and_a_cache_of_nothing_keeps_nothing)
 }
 END_TEST
 
+/* People write what stands in pages, so what lies over an old page may look like one. */
+START_TEST(text_that_looks_like_a_page_where_an_old_one_was_is_not_served)
+{
+    struct page_cache *c = page_cache_create(64 * 1024);
+    struct page_key first = key_of(1, 1, 1, 1), old = key_of(2, 1, 1, 1);
+    const struct {
+        struct page_key key;
+        int64_t ends_us;
+        size_t len;
+    } made_up = { old, INT64_MAX, 6 };
+    struct buf out = { 0 };
+    static char page[4096];
+    page_cache_put(c, &first, 0, (struct str){ page, 64 }); /* 128 bytes, so `old` lies at 128 */
+    page_cache_put(c, &old, 0, STR("honest"));
+    for (size_t at = 0; at + sizeof made_up <= sizeof page; at += sizeof made_up)
+        memcpy(page + at, &made_up, sizeof made_up);
+    for (uint32_t i = 10; i < 26; i++) {
+        struct page_key key = key_of(i, 1, 1, 1);
+        page_cache_put(c, &key, 0, (struct str){ page, sizeof page });
+    }
+    ck_assert(!page_cache_get(c, &old, 0, &out));
+    buf_finish(&out);
+    page_cache_destroy(c);
+}
+END_TEST
+
 static void *put_and_get(void *argument)
 {
     struct page_cache *c = argument;
@@ -127,6 +153,7 @@ static void add(TCase *tests)
     tcase_add_test(tests, a_page_is_found_under_its_name_only_and_for_a_minute);
     tcase_add_test(tests, the_oldest_pages_give_way_and_the_others_stay_whole);
     tcase_add_test(tests, a_page_too_large_is_not_kept_and_a_cache_of_nothing_keeps_nothing);
+    tcase_add_test(tests, text_that_looks_like_a_page_where_an_old_one_was_is_not_served);
     tcase_add_test(tests, threads_share_it);
 }
 
