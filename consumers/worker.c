@@ -19,7 +19,7 @@
 
 #define IDLE_POLL_MS     250
 #define CACHE_POLL_MS    20  /* while Redis misses something: it may come back with what is old by now */
-#define REDIS_TIMEOUT_MS 250 /* a Redis that stalls holds every batch up for this long */
+#define REDIS_TIMEOUT_MS 100 /* a Redis that stalls holds a batch up for this long, a few times a second */
 #define CHORES_EVERY_US  1000000
 #define EXPIRE_EVERY_US  60000000
 #define ALIVE_FOR_US     15000000
