@@ -1,6 +1,8 @@
 """broker: a Kafka node of the test's own, by ops/kafka/start, on free ports, in a folder that goes away with it."""
 
+import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -30,12 +32,13 @@ def skip(reason):
 
 
 def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
+    """Below the ephemeral range: a client that tries to reconnect to a dead broker's port there may meet itself, and keep it."""
+    ports = []
+    while len(ports) < count:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            ports.append(port)
     return ports
 
 
