@@ -9,7 +9,8 @@ from console import Failure
 from state import REPOSITORY
 
 # The system's own tools first: a Python of pyenv or a JDK of somebody else need not have what the packages bring.
-PATH = "/usr/sbin:/usr/bin:/sbin:/bin:" + os.environ.get("PATH", "")
+SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+PATH = SYSTEM_PATH + ":" + os.environ.get("PATH", "")
 
 
 def _workers():

@@ -97,8 +97,7 @@ class Stack:
 
     def environment(self):
         sanitizers = {name: os.environ[name] for name in SANITIZER_OPTIONS if name in os.environ}
-        return {"PATH": programs.PATH, "LANG": "C.UTF-8", "TZ": "UTC", "HOME": os.environ.get("HOME", "/"), **sanitizers,
-                **self.asked["environment"]}
+        return {"PATH": programs.SYSTEM_PATH, "LANG": "C.UTF-8", "TZ": "UTC", **sanitizers, **self.asked["environment"]}
 
     def server(self, name):
         """Makes its folder and configuration when they are not there."""
@@ -115,7 +114,8 @@ class Stack:
                        env=self.server_environment(), stop_seconds=20, files=[redis_server.CONFIGURATION])
 
     def server_environment(self):
-        return {"PATH": programs.PATH, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "HOME": os.environ.get("HOME", "/")}
+        """The same whoever calls from which shell: another one would be a reason to restart."""
+        return {"PATH": programs.SYSTEM_PATH, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
 
     def programs(self):
         """{kind: Program} of what serves: gateway and workers."""
