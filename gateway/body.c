@@ -258,13 +258,14 @@ static const char *parse_fault(enum json_error_code code)
 /* "name" of a name that stands twice: jansson stops just behind it. Empty when it is not found, as it was escaped. */
 static struct str name_before(struct str text, int position)
 {
+    struct str none = { 0 };
     if (position < 2 || (size_t)position > text.len || text.ptr[position - 1] != '"')
-        return (struct str){ 0 };
+        return none;
     size_t end = (size_t)position - 1, start = end;
     while (start > 0 && text.ptr[start - 1] != '"')
         start--;
     struct str name = { text.ptr + start, end - start };
-    return name.len == 0 || memchr(name.ptr, '\\', name.len) ? (struct str){ 0 } : name;
+    return name.len == 0 || memchr(name.ptr, '\\', name.len) ? none : name;
 }
 
 static bool no_json(struct request *r, const json_error_t *error)
@@ -286,6 +287,11 @@ bool body_check(struct request *r)
 {
     json_error_t error;
     const struct body *body = r->route->body;
+    /* jansson 2.14 drops a NUL behind a number or a literal: "1\0" reads as 1. */
+    if (r->body_bytes.len > 0 && memchr(r->body_bytes.ptr, '\0', r->body_bytes.len)) {
+        problem(r, 400, "malformed_json", NULL, "The body is no JSON object: it has a NUL byte.");
+        return false;
+    }
     r->body = json_parse(&r->arena, buf_view(&r->body_bytes), &error);
     if (!r->body)
         return no_json(r, &error);

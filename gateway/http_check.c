@@ -274,7 +274,7 @@ struct seen {
     struct str values[SINGLES];
     bool present[SINGLES];
     bool respond_async;
-    int twice, twice_framing; /* one that stands twice; SINGLES: none */
+    enum single twice, twice_framing; /* one that stands twice; SINGLES: none */
 };
 
 static enum single single_of(struct str name)

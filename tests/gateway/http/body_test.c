@@ -109,6 +109,7 @@ START_TEST(bytes_that_are_no_text_are_refused)
     ck_assert(!check_bytes("{\"title\":\"a\0b\"}", 15));
     ck_assert(!check_bytes("\0", 1));
     ck_assert(!check_bytes("{}\0", 3));
+    ck_assert(!check_bytes("{\"title\":\"x\",\"count\":1\0}", 23));
 }
 END_TEST
 
@@ -161,8 +162,8 @@ START_TEST(a_field_says_what_it_may_be)
     };
     char text[256], name[32];
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        snprintf(text, sizeof text, strncmp(wrong[i][0], "\"title", 6) == 0 ? "{%s}" : "{\"title\":\"x\",%s}",
-                 wrong[i][0]);
+        strcpy(text, strncmp(wrong[i][0], "\"title", 6) == 0 ? "{" : "{\"title\":\"x\",");
+        strcat(strcat(text, wrong[i][0]), "}");
         snprintf(name, sizeof name, "\"field\":%.*s", (int)strcspn(wrong[i][0], ":"), wrong[i][0]);
         fails(text, name, wrong[i][1]);
     }

@@ -1,0 +1,69 @@
+/* fuzz_json_body: any bytes as a body. Either it is refused with a 400 that is JSON itself, or every field is what its
+ * row says. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "gateway/http_check.h"
+#include "gateway/json_arena.h"
+#include "gateway/route.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
+
+static const struct body_field fields[] = {
+    { "title", FIELD_TEXT, true, 1, 10 },
+    { "username", FIELD_TEXT, false, 3, 32, .pattern = "username" },
+    { "email", FIELD_TEXT, false, 3, 254, .pattern = "email" },
+    { "label", FIELD_TEXT, false, 1, 50, .pattern = "name" },
+    { "id", FIELD_UUID, false },
+    { "count", FIELD_INT, false, -5, 100 },
+    { "loud", FIELD_BOOL, false },
+    { "kind", FIELD_CHOICE, false, .choices = "public|private" },
+    { 0 },
+};
+static const struct body body = { "Thing", fields };
+static const struct route route = { .method = POST, .path = "/", .name = "thing", .body = &body };
+
+static size_t characters(struct str s)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < s.len; i++)
+        count += ((uint8_t)s.ptr[i] & 0xc0) != 0x80;
+    return count;
+}
+
+static void check_accepted(const struct request *r)
+{
+    struct str title = body_str(r, "title"), kind = body_str(r, "kind");
+    size_t count = characters(title);
+    assert(title.ptr && count >= 1 && count <= 10 && http_is_utf8(title) && !memchr(title.ptr, '\0', title.len));
+    assert(!kind.ptr || str_equal(kind, STR("public")) || str_equal(kind, STR("private")));
+    json_t *number = json_object_get(r->body, "count");
+    assert(!number || (json_integer_value(number) >= -5 && json_integer_value(number) <= 100));
+}
+
+static void check_refused(const struct request *r)
+{
+    assert(r->response.status == 400);
+    json_t *problem = json_loadb(r->response.body.ptr, r->response.body.len, 0, NULL);
+    assert(problem && json_string_length(json_object_get(problem, "detail")) > 0);
+    json_decref(problem);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
+{
+    static struct request r;
+    if (!r.route) {
+        json_arena_init();
+        arena_init(&r.arena, 0);
+        r.route = &route;
+    }
+    buf_clear(&r.body_bytes);
+    buf_append(&r.body_bytes, bytes, len);
+    if (body_check(&r))
+        check_accepted(&r);
+    else
+        check_refused(&r);
+    r.body = NULL;
+    arena_reset(&r.arena);
+    return 0;
+}
