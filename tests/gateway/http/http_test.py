@@ -767,6 +767,37 @@ class Suspended(Case):
                 self.assertEqual(connection.answer().status, 200)
 
 
+class Memory(Case):
+    settings = {"threads": 1}
+
+    def test_in_the_steady_state_a_request_allocates_nothing(self):
+        """In our code: what libmicrohttpd takes for an answer is its own."""
+        connections = [self.connect() for _ in range(4)]
+
+        def some():
+            for i, connection in enumerate(connections):
+                connection.send(f"GET /later?ms={i} HTTP/1.1\r\nHost: test\r\n\r\n")
+            for connection in connections:
+                self.assertEqual(connection.answer().status, 200)
+            for connection in connections:
+                self.assertEqual(connection.request("GET", f"/things/{UUID}?n=5&text=abc").status, 200)
+                self.assertEqual(connection.request("POST", "/things", {"title": "x", "count": 7, "label": "abc"}, Idempotency_Key="k").status, 200)
+                self.assert_problem(connection.request("POST", "/things", {"title": "", "colour": 7}), 400)
+                self.assert_problem(connection.request("POST", "/things", b"{"), 400)
+                self.assert_problem(connection.request("GET", "/private"), 401)
+                self.assertEqual(connection.request("GET", "/large?bytes=30000").status, 200)
+
+        def count():
+            return connections[0].request("GET", "/allocations").json
+
+        for _ in range(20):
+            some()
+        before = count()
+        for _ in range(100):
+            some()
+        self.assertEqual(count() - before, 0)
+
+
 class Crowd(Case):
     settings = {"max_connections": 20, "threads": 3}
 

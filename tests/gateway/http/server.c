@@ -12,6 +12,7 @@
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
 #include "ops/runtime/stop.h"
+#include "tests/runtime/allocations.h"
 
 #define WAITING_MAX 8192
 
@@ -181,6 +182,14 @@ static enum request_step run_no_content(struct request *r)
     return REQUEST_DONE;
 }
 
+/* Of the thread that serves this connection. */
+static enum request_step run_allocations(struct request *r)
+{
+    struct json j = response_json(r, 200);
+    json_int(&j, (int64_t)allocations());
+    return REQUEST_DONE;
+}
+
 static enum request_step run_break_dependency(struct request *r)
 {
     atomic_store(&dependency_is_up, !atomic_load(&dependency_is_up));
@@ -219,6 +228,7 @@ static const struct route table[] = {
     { GET, "/large", "large", AUTH_NONE, NULL, run_large, "" },
     { GET, "/no-answer", "no_answer", AUTH_NONE, NULL, run_no_answer, "" },
     { GET, "/away", "away", AUTH_NONE, NULL, run_away, "" },
+    { GET, "/allocations", "allocations", AUTH_NONE, NULL, run_allocations, "" },
     { POST, "/dependency", "dependency", AUTH_NONE, NULL, run_break_dependency, "" },
     { GET, "/api/v1/health", "health_live", AUTH_NONE, NULL, health_live, "" },
     { GET, "/api/v1/health/ready", "health_ready", AUTH_NONE, NULL, health_ready, "" },
