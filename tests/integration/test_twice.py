@@ -1,5 +1,6 @@
 """Nothing is decided twice: a record delivered twice, a worker that dies between append and COMMIT."""
 
+import contextlib
 import signal
 import threading
 import uuid
@@ -65,11 +66,11 @@ class Crowd:
 
 MODES = {
     # Nobody reads or moves the checkpoint: the next owner waits as well.
-    "ACCESS EXCLUSIVE": "LOCK TABLE messages.checkpoint IN ACCESS EXCLUSIVE MODE",
+    "nobody reads the checkpoint": "LOCK TABLE messages.checkpoint IN ACCESS EXCLUSIVE MODE",
     # The next owner reads the old checkpoint while the dead one's transaction may still be open.
-    "SHARE": "LOCK TABLE messages.checkpoint IN SHARE MODE",
-    # The checkpoint has moved and its row is locked; the operations wait.
-    "operations": "LOCK TABLE messages.operations IN SHARE MODE",
+    "nobody moves the checkpoint": "LOCK TABLE messages.checkpoint IN SHARE MODE",
+    # The checkpoint has moved and its row is locked; the rows of the projection wait.
+    "nobody writes rooms": "LOCK TABLE messages.rooms IN SHARE MODE",
 }
 
 
@@ -91,54 +92,67 @@ def is_mixed(facts):
     return any(max(offsets) - min(offsets) >= len(offsets) for offsets in by_partition.values())
 
 
+WAITING = "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND state = 'active' AND application_name LIKE 'aether-messages%%'"
+
+
+@contextlib.contextmanager
+def hanging_batch(stack, ada, rooms, mode, ask):
+    """While the body runs, every worker hangs before COMMIT, with its facts appended, in a batch that has all that `ask` sent.
+
+    A first message to each room meets a row that is locked. Behind it everything that `ask` sends is fetched. Then the lock of
+    `mode` is asked for, which those first transactions hold up, and the rows are let go: the first batch ends, the lock is ours,
+    and the next batch runs into it."""
+    bootstrap = stack.bootstrap()
+    rows, table = stack.connect(), stack.connect()
+    try:
+        rows.cursor().execute("SELECT 1 FROM messages.rooms WHERE room_id = ANY(%s::uuid[]) FOR UPDATE", (rooms,))
+        for room in rooms:
+            ada.request("POST", f"/rooms/{room}/messages", {"body": "first"}, headers={"Prefer": "respond-async"})
+        wait_until(lambda: stack.sql(f"SELECT count(*) {WAITING}")[0][0] == 2, 20, "both workers wait for a row")
+        commands, sent = count(bootstrap, "rooms.commands"), ask()
+        wait_until(lambda: count(bootstrap, "rooms.commands") >= commands + sent, 20, "the commands in the log")
+        facts = log.offsets(bootstrap, "rooms.events", log.topics(bootstrap)["rooms.events"])
+        locking = threading.Thread(target=lambda: table.cursor().execute(mode), daemon=True)
+        locking.start()
+        wait_until(lambda: stack.sql("SELECT 1 FROM pg_locks WHERE NOT granted AND pid = %s", (table.info.backend_pid,)), 20, "the lock is asked for")
+        rows.rollback()
+        locking.join()
+        wait_until(lambda: stack.sql(f"SELECT count(*) {WAITING}")[0][0] == 2, 20, "both workers wait before COMMIT")
+        assert is_mixed(new_facts(stack, facts)), "accepted and rejected commands are in the batch"
+        yield
+    finally:
+        rows.close()
+        table.close()
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("end", ["killed", "killed and its session ended", "session ended only"])
 def test_a_worker_dies_between_append_and_commit(stack, mended, urls, people, ada, ben, eve, mode, end):
     """Accepted and rejected commands are in the batch: each client gets its own outcome, each operation ends."""
-    for _ in range(8):  # until a batch hangs that has both kinds in it
-        rooms = [ada.room(f"Room {i}") for i in range(3)]
-        for room in rooms:
-            ben.join(room)
-        crowd = Crowd(urls, people, ada, ben, eve, rooms)
-        answers, was_mixed = interrupt(stack, crowd, mode, end)
-        crowd.check(answers)
-        for room in rooms:
-            messages = ada.history(room)
-            assert [m["seq"] for m in messages] == [1, 2], messages
-        again = crowd.ask()
-        assert [(a.status, a.body) for a in again if a.status == 201] == [(a.status, a.body) for a in answers if a.status == 201]
-        if was_mixed:
-            break
-    else:
-        pytest.fail("no batch had accepted and rejected commands in it")
-    history.settle(stack)
-    assert history.duplicates(stack) == []
+    rooms = [ada.room(f"Room {i}") for i in range(10)]
+    for room in rooms:
+        ben.join(room)
+    crowd, answers = Crowd(urls, people, ada, ben, eve, rooms), []
 
+    def ask():
+        asking.start()
+        return len(crowd.jobs)
 
-def interrupt(stack, crowd, mode, end):
-    """The crowd asks; its batches hang before COMMIT, and then what `end` says happens. (answers, both kinds were in a batch)"""
-    bootstrap = stack.bootstrap()
-    before = log.offsets(bootstrap, "rooms.events", log.topics(bootstrap)["rooms.events"])
-    commands = count(bootstrap, "rooms.commands")
-    answers = []
     asking = threading.Thread(target=lambda: answers.append(crowd.ask()), daemon=True)
-    connection = stack.connect()
-    waiting = "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND state = 'active' AND application_name LIKE '%%messages%%'"
-    try:
-        with connection, connection.cursor() as cursor:
-            with stack.paused(*stack.pids("messages")):  # so that one batch gets many of them
-                asking.start()
-                wait_until(lambda: count(bootstrap, "rooms.commands") >= commands + len(crowd.jobs), 20, "the commands in the log")
-                cursor.execute(MODES[mode])
-            wait_until(lambda: stack.sql(f"SELECT 1 {waiting}"), 20, "a commit waits")
-            was_mixed = is_mixed(new_facts(stack, before))
-            if end != "session ended only":
-                for pid in stack.pids("messages"):
-                    send(pid, signal.SIGKILL)
-            if end != "killed":
-                stack.sql(f"SELECT pg_terminate_backend(pid) {waiting}")
-    finally:
-        connection.close()
+    with hanging_batch(stack, ada, rooms, MODES[mode], ask):
+        if end != "session ended only":
+            for pid in stack.pids("messages"):
+                send(pid, signal.SIGKILL)
+        if end != "killed":
+            stack.sql(f"SELECT pg_terminate_backend(pid) {WAITING}")
     asking.join(160)
     assert answers, "somebody still waits"
-    return answers[0], was_mixed
+    crowd.check(answers[0])
+    for room in rooms:
+        messages = ada.history(room)
+        assert [m["seq"] for m in messages] == [1, 2, 3], messages
+        assert messages[0]["body"] == "first"
+    again = crowd.ask()
+    assert [(a.status, a.body) for a in again if a.status == 201] == [(a.status, a.body) for a in answers[0] if a.status == 201]
+    history.settle(stack)
+    assert history.duplicates(stack) == []
