@@ -18,6 +18,8 @@
 #include "ops/runtime/clock.h"
 #include "ops/runtime/kafka.h"
 #include "ops/runtime/log.h"
+#include "producers/handle.h"
+#include "producers/record.h"
 
 /* How often the watcher asks: while the broker is away, and while nothing was delivered lately. */
 #define PROBE_AWAY_MS    100
@@ -25,38 +27,26 @@
 #define PROBE_TIMEOUT_MS 500
 #define UP_FOR_US        5000000
 
-#define POLL_MS       100
-#define PURGE_WAIT_US 10000000
-
-/* Topic handles are kept: naming a topic in each append would take librdkafka's global lock for writing. */
-struct topic_handle {
-    struct topic_handle *next;
-    rd_kafka_topic_t *topic;
-    char name[];
-};
+#define POLL_MS 100
 
 struct producer {
-    const struct config *config;
+    struct handle_options options;
     char *client_id;
-    char *source; /* ce_source */
-    size_t source_len;
+    struct buf source; /* ce_source */
     bool own_thread;
     producer_delivered *delivered;
     void *context;
-    size_t max_in_flight;
-    int message_timeout_ms;
 
-    pthread_rwlock_t lock; /* `rk` and `handles` */
-    rd_kafka_t *rk;        /* NULL while it is being replaced */
-    struct topic_handle *handles;
+    pthread_rwlock_t lock; /* `handle` and its topics */
+    struct handle *handle; /* NULL while it is being replaced */
 
     atomic_size_t in_flight;
     atomic_bool broken; /* the handle is to be replaced */
     atomic_bool away;   /* an append failed, or all connections are down, and nothing was answered since */
     atomic_bool stopping;
-    rd_kafka_resp_err_t
-        refused_code; /* without own thread: why refused_topic takes no records; told by the next append */
+    /* Without own thread: the topic that takes no records, and why; told by the next append to it. */
     char refused_topic[250];
+    rd_kafka_resp_err_t refused_code;
     _Atomic int64_t progress_us; /* the last delivery, or the first append after nothing was in flight */
     _Atomic int64_t answered_us; /* the broker's last answer; 0: none yet */
 
@@ -120,9 +110,9 @@ static struct timespec in_ms(int ms)
 static void probe(struct producer *p)
 {
     pthread_rwlock_rdlock(&p->lock);
-    if (p->rk) {
+    if (p->handle) {
         const struct rd_kafka_metadata *metadata = NULL;
-        if (rd_kafka_metadata(p->rk, 0, NULL, &metadata, PROBE_TIMEOUT_MS) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        if (rd_kafka_metadata(p->handle->rk, 0, NULL, &metadata, PROBE_TIMEOUT_MS) == RD_KAFKA_RESP_ERR_NO_ERROR) {
             rd_kafka_metadata_destroy(metadata);
             broker_answered(p);
         }
@@ -229,114 +219,29 @@ static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 
 /* --- the handle --- */
 
-/* Wrong names and values were refused by kafka_conf already, so what is refused here cannot be. */
-static void set_given(void *conf, const char *property, const char *value)
-{
-    rd_kafka_conf_set(conf, property, value, NULL, 0);
-}
-
-static err handle_create(struct producer *p, rd_kafka_t **ret)
-{
-    char queue[24], timeout[24];
-    snprintf(queue, sizeof queue, "%zu",
-             p->max_in_flight + 1024); /* our own count decides; librdkafka counts a little longer */
-    snprintf(timeout, sizeof timeout, "%d", p->message_timeout_ms);
-    const struct property {
-        const char *name, *value;
-    } defaults[] = {
-        { "linger.ms", "0" },
-        /* Measured: ops/adr/0002-producer-in-flight.md. */
-        { "max.in.flight.requests.per.connection", p->own_thread ? "5" : "1" },
-        { "queue.buffering.max.kbytes", "65536" },
-        { "retry.backoff.ms", "50" },
-        { "reconnect.backoff.max.ms", "250" },
-        /* How long a topic may be missing from metadata before its records fail: it was just made, or it is not there. */
-        { "topic.metadata.propagation.max.ms", "2000" },
-    }, fixed[] = {
-        { "enable.idempotence", "true" },
-        { "acks", "all" },
-        { "partitioner", "murmur2_random" },
-        { "queue.buffering.max.messages", queue },
-        { "request.timeout.ms", timeout },
-        /* Records of a batch share their fate: none times out alone, and one that fails stops those behind it (producer.h). */
-        { "message.timeout.ms", p->own_thread ? timeout : "0" },
-    };
-
-    rd_kafka_conf_t *conf;
-    TRY(kafka_conf(p->config, p->client_id, &conf));
-    err e = OK;
-    for (size_t i = 0; i < sizeof defaults / sizeof *defaults && e == OK; i++)
-        e = kafka_conf_set(conf, defaults[i].name, defaults[i].value);
-    config_each_kafka(p->config, set_given, conf);
-    for (size_t i = 0; i < sizeof fixed / sizeof *fixed && e == OK; i++)
-        e = kafka_conf_set(conf, fixed[i].name, fixed[i].value);
-    if (!p->own_thread && e == OK)
-        e = kafka_conf_set(conf, "enable.gapless.guarantee", "true");
-    if (e != OK) {
-        rd_kafka_conf_destroy(conf);
-        return e;
-    }
-    rd_kafka_conf_set_opaque(conf, p);
-    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-    rd_kafka_conf_set_error_cb(conf, on_error);
-
-    /* No warnings while it starts: librdkafka warns of the properties of consumers, and that the guarantee is young. */
-    char log_level[16] = "6", reason[256];
-    size_t size = sizeof log_level;
-    (void)rd_kafka_conf_get(conf, "log_level", log_level, &size);
-    (void)rd_kafka_conf_set(conf, "log_level", "3", NULL, 0);
-    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
-    if (!rk) {
-        rd_kafka_conf_destroy(conf);
-        return err_set(FATAL, "no Kafka producer: %s; check the kafka.<property> settings", reason);
-    }
-    rd_kafka_set_log_level(rk, atoi(log_level));
-    *ret = rk;
-    return OK;
-}
-
-/* Reports everything still in flight on a handle that no append can reach any more, and destroys it. */
-static void handle_give_up(rd_kafka_t *rk, struct topic_handle *handles)
-{
-    rd_kafka_set_log_level(rk, -1); /* it would report the purge as a fatal error of its own */
-    rd_kafka_purge(rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-    int64_t until = clock_mono_us() + PURGE_WAIT_US;
-    while (rd_kafka_outq_len(rk) > 0 && clock_mono_us() < until)
-        rd_kafka_poll(rk, POLL_MS);
-    while (handles) {
-        struct topic_handle *next = handles->next;
-        rd_kafka_topic_destroy(handles->topic);
-        free(handles);
-        handles = next;
-    }
-    rd_kafka_destroy(rk);
-}
-
 /* On the polling thread, outside callbacks. Appends are turned away until the new handle is in place. */
 static void renew(struct producer *p)
 {
     pthread_rwlock_wrlock(&p->lock);
-    rd_kafka_t *old = p->rk;
-    struct topic_handle *handles = p->handles;
-    p->rk = NULL;
-    p->handles = NULL;
+    struct handle *old = p->handle;
+    p->handle = NULL;
     pthread_rwlock_unlock(&p->lock);
 
     if (old) {
         char reason[256] = "a batch was given up";
-        (void)rd_kafka_fatal_error(old, reason, sizeof reason);
+        (void)rd_kafka_fatal_error(old->rk, reason, sizeof reason);
         LOG(WARN, "producer renewed", F_STR("client", p->client_id), F_STR("reason", reason),
             F_INT("in_flight", producer_in_flight(p)));
-        handle_give_up(old, handles);
+        handle_give_up(old);
     }
 
-    rd_kafka_t *rk;
-    if (handle_create(p, &rk) != OK) { /* tried again at the next poll: `broken` stays */
+    struct handle *new;
+    if (handle_create(&p->options, &new) != OK) { /* tried again at the next poll: `broken` stays */
         LOG(ERROR, "producer not renewed", F_ERR);
         return;
     }
     pthread_rwlock_wrlock(&p->lock);
-    p->rk = rk;
+    p->handle = new;
     pthread_rwlock_unlock(&p->lock);
     atomic_store(&p->broken, false);
 }
@@ -344,14 +249,14 @@ static void renew(struct producer *p)
 static bool is_batch_overdue(const struct producer *p)
 {
     return !p->own_thread && producer_in_flight(p) > 0 &&
-           clock_mono_us() - atomic_load(&p->progress_us) > p->message_timeout_ms * 1000LL;
+           clock_mono_us() - atomic_load(&p->progress_us) > p->options.message_timeout_ms * 1000LL;
 }
 
-/* `rk` is read without the lock: only this thread replaces it. */
+/* `handle` is read without the lock: only this thread replaces it. */
 static void poll_once(struct producer *p, int timeout_ms)
 {
-    if (p->rk) {
-        rd_kafka_poll(p->rk, timeout_ms);
+    if (p->handle) {
+        rd_kafka_poll(p->handle->rk, timeout_ms);
     } else {
         struct timespec pause = { timeout_ms / 1000, (long)(timeout_ms % 1000) * 1000000 };
         nanosleep(&pause, NULL);
@@ -374,83 +279,20 @@ static void *poll_thread(void *argument)
 
 /* --- append --- */
 
-static rd_kafka_topic_t *topic_find(const struct producer *p, const char *name)
-{
-    for (const struct topic_handle *h = p->handles; h; h = h->next)
-        if (strcmp(h->name, name) == 0)
-            return h->topic;
-    return NULL;
-}
-
 /* Called with the read lock, returns with it. NULL: the handle is gone. */
 static rd_kafka_topic_t *topic_get(struct producer *p, const char *name)
 {
-    rd_kafka_topic_t *topic = p->rk ? topic_find(p, name) : NULL;
-    if (topic || !p->rk)
+    rd_kafka_topic_t *topic = p->handle ? handle_find_topic(p->handle, name) : NULL;
+    if (topic || !p->handle)
         return topic;
 
     pthread_rwlock_unlock(&p->lock);
     pthread_rwlock_wrlock(&p->lock);
-    if (p->rk && !topic_find(p, name)) {
-        size_t size = strlen(name) + 1;
-        struct topic_handle *h = mem_alloc(sizeof *h + size);
-        memcpy(h->name, name, size);
-        h->topic = rd_kafka_topic_new(p->rk, name, NULL);
-        h->next = p->handles;
-        p->handles = h;
-    }
+    if (p->handle && !handle_find_topic(p->handle, name))
+        handle_add_topic(p->handle, name);
     pthread_rwlock_unlock(&p->lock);
     pthread_rwlock_rdlock(&p->lock);
-    return p->rk ? topic_find(p, name) : NULL;
-}
-
-static void header(rd_kafka_headers_t *headers, const char *name, const char *value, size_t len)
-{
-    rd_kafka_header_add(headers, name, -1, value, (ssize_t)len);
-}
-
-/* CloudEvents 1.0, Kafka protocol binding, section 3.2 (binary content mode); W3C Trace Context. */
-static rd_kafka_headers_t *headers_of(const struct producer *p, const struct append *a)
-{
-    char id[UUID_TEXT_LEN + 1], time[RFC3339_LEN + 1];
-    uuid_format(a->meta->id, id);
-    clock_rfc3339(a->meta->at, time);
-
-    rd_kafka_headers_t *headers = rd_kafka_headers_new(8);
-    header(headers, "ce_specversion", "1.0", 3);
-    header(headers, "ce_id", id, UUID_TEXT_LEN);
-    header(headers, "ce_type", a->type, strlen(a->type));
-    header(headers, "ce_source", p->source, p->source_len);
-    header(headers, "ce_time", time, RFC3339_LEN);
-    header(headers, "content-type", "application/avro", 16);
-    if (a->meta->trace.len)
-        header(headers, "traceparent", a->meta->trace.ptr, a->meta->trace.len);
-    if (a->reply_to.len)
-        header(headers, "aether-reply-to", a->reply_to.ptr, a->reply_to.len);
-    return headers;
-}
-
-static rd_kafka_error_t *record_produce(struct producer *p, rd_kafka_topic_t *topic, const struct append *a)
-{
-    char key[UUID_TEXT_LEN + 1];
-    uuid_format(a->key, key);
-    /* As one list that is ours until it is taken: headers that are given one by one are freed twice when the partition
-     * does not exist (librdkafka #4628, before 2.9). */
-    rd_kafka_headers_t *headers = headers_of(p, a);
-    const rd_kafka_vu_t parts[] = {
-        { .vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = topic },
-        { .vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = a->partition },
-        { .vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY },
-        { .vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = a->opaque },
-        { .vtype = RD_KAFKA_VTYPE_KEY, .u.mem = { .ptr = key, .size = UUID_TEXT_LEN } },
-        { .vtype = RD_KAFKA_VTYPE_VALUE,
-          .u.mem = { .ptr = (void *)(uintptr_t)a->payload.ptr, .size = a->payload.len } },
-        { .vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers },
-    };
-    rd_kafka_error_t *error = rd_kafka_produceva(p->rk, parts, sizeof parts / sizeof *parts);
-    if (error)
-        rd_kafka_headers_destroy(headers);
-    return error;
+    return p->handle ? handle_find_topic(p->handle, name) : NULL;
 }
 
 static err being_renewed(void)
@@ -494,7 +336,7 @@ err producer_append(struct producer *p, const struct append *append)
         return err_set(RETRY, "Kafka does not answer; try again when it is back");
 
     size_t before = atomic_fetch_add(&p->in_flight, 1);
-    if (before >= p->max_in_flight) {
+    if (before >= p->options.max_in_flight) {
         in_flight_less(p);
         return err_set(RETRY, "%zu records wait for Kafka (producer.max_in_flight); try again when some are delivered",
                        before);
@@ -504,7 +346,7 @@ err producer_append(struct producer *p, const struct append *append)
 
     pthread_rwlock_rdlock(&p->lock);
     rd_kafka_topic_t *topic = topic_get(p, append->topic);
-    rd_kafka_error_t *error = topic ? record_produce(p, topic, append) : NULL;
+    rd_kafka_error_t *error = topic ? record_produce(p->handle->rk, topic, buf_view(&p->source), append) : NULL;
     pthread_rwlock_unlock(&p->lock);
     if (topic && !error)
         return OK;
@@ -558,22 +400,24 @@ err producer_create(const struct config *config, const char *client_id, bool own
                     void *context, struct producer **ret)
 {
     struct producer *p = mem_alloc(sizeof *p);
-    p->config = config;
     p->client_id = mem_copy_string(client_id);
     p->own_thread = own_thread;
     p->delivered = delivered;
     p->context = context;
-    p->max_in_flight = (size_t)config_int(config, "producer.max_in_flight");
-    p->message_timeout_ms = (int)config_int(config, "producer.message_timeout_ms");
-
-    struct buf source = { 0 };
-    buf_printf(&source, "/aether/%s", client_id);
-    p->source = source.ptr;
-    p->source_len = source.len;
-
-    err e = handle_create(p, &p->rk);
+    p->options = (struct handle_options){
+        .config = config,
+        .client_id = p->client_id,
+        .prefix = !own_thread,
+        .max_in_flight = (size_t)config_int(config, "producer.max_in_flight"),
+        .message_timeout_ms = (int)config_int(config, "producer.message_timeout_ms"),
+        .on_delivery = on_delivery,
+        .on_error = on_error,
+        .opaque = p,
+    };
+    buf_printf(&p->source, "/aether/%s", client_id);
+    err e = handle_create(&p->options, &p->handle);
     if (e != OK) {
-        free(p->source);
+        buf_finish(&p->source);
         free(p->client_id);
         free(p);
         return e;
@@ -598,7 +442,7 @@ void producer_destroy(struct producer *p)
 {
     if (!p)
         return;
-    if (producer_flush(p, p->message_timeout_ms) != OK)
+    if (producer_flush(p, p->options.message_timeout_ms) != OK)
         LOG(WARN, "producer stops with records in flight", F_STR("client", p->client_id), F_ERR);
 
     pthread_mutex_lock(&p->mutex);
@@ -609,16 +453,14 @@ void producer_destroy(struct producer *p)
     if (p->own_thread)
         pthread_join(p->poller, NULL);
 
-    if (p->rk) {
-        rd_kafka_t *rk = p->rk;
-        p->rk = NULL;
-        handle_give_up(rk, p->handles);
-    }
+    struct handle *last = p->handle;
+    p->handle = NULL; /* callbacks may still want to append */
+    handle_give_up(last);
     pthread_cond_destroy(&p->wake);
     pthread_cond_destroy(&p->empty);
     pthread_mutex_destroy(&p->mutex);
     pthread_rwlock_destroy(&p->lock);
-    free(p->source);
+    buf_finish(&p->source);
     free(p->client_id);
     free(p);
 }
