@@ -10,39 +10,56 @@
 #define WARNINGS_A_SECOND 20
 #define HEAD_MAX          1024
 
-static void log_request(struct answers *a, const struct request *r, int64_t took_us)
+/* A 503 without a reason is load that was turned away on purpose, 501 and 505 are the client's doing: the metrics count
+ * them. */
+static bool is_failure(const struct request *r)
 {
-    const char *route = r->route ? r->route->name : "none";
     int status = r->response.status;
-    /* A 503 without a reason is load that was turned away on purpose; the metrics count it. */
-    if (status < 500 || (status == 503 && !r->why)) {
-        LOG(DEBUG, "request", F_STR("route", route), F_INT("status", status), F_INT("microseconds", took_us),
-            F_STR("request_id", r->request_id), F_STR("trace", r->trace));
-        return;
-    }
+    return status >= 500 && status != 501 && status != 505 && (status != 503 || r->why);
+}
+
+/* false: enough has been said this second. */
+static bool may_warn(struct answers *a, int *ret_unwarned)
+{
     int64_t second = clock_mono_us() / 1000000;
     if (atomic_exchange(&a->warned_second, second) != second)
         atomic_store(&a->warned, 0);
     if (atomic_fetch_add(&a->warned, 1) >= WARNINGS_A_SECOND) {
         atomic_fetch_add(&a->unwarned, 1);
-        return;
+        return false;
     }
-    int unwarned = atomic_exchange(&a->unwarned, 0);
-    if (status == 503)
-        LOG(WARN, "request failed", F_STR("route", route), F_INT("status", status), F_STR("error", r->why),
-            F_INT("microseconds", took_us), F_STR("request_id", r->request_id), F_STR("trace", r->trace),
-            F_INT("not_logged", unwarned));
+    *ret_unwarned = atomic_exchange(&a->unwarned, 0);
+    return true;
+}
+
+static void log_request(struct answers *a, const struct request *r, int64_t took_us)
+{
+    int unwarned = 0;
+    bool failed = is_failure(r);
+    if (failed && !may_warn(a, &unwarned))
+        return;
+    const struct log_field fields[] = {
+        F_STR("route", r->route ? r->route->name : "none"),
+        F_INT("status", r->response.status),
+        F_INT("microseconds", took_us),
+        F_STR("request_id", r->request_id),
+        F_STR("trace", r->trace),
+        F_STR("error", r->why ? r->why : "not said"),
+        F_INT("not_logged", unwarned),
+    };
+    if (!failed)
+        log_write(LOG_LEVEL_DEBUG, "request", fields, 5);
     else
-        LOG(ERROR, "request failed", F_STR("route", route), F_INT("status", status),
-            F_STR("error", r->why ? r->why : "no answer was given"), F_INT("microseconds", took_us),
-            F_STR("request_id", r->request_id), F_STR("trace", r->trace), F_INT("not_logged", unwarned));
+        log_write(r->response.status == 503 ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "request failed", fields, 7);
 }
 
 /* Counts and logs. */
 static void finish(struct answers *a, struct request *r, int64_t took_us)
 {
-    if (r->response.status == 0)
+    if (r->response.status == 0) {
         problem(r, 500, "internal", NULL, "Something went wrong here; the request id helps to find it.");
+        r->why = "the handler gave no answer";
+    }
     http_metrics_request(a->metrics, r->route, r->response.status, took_us);
     log_request(a, r, took_us);
 }

@@ -989,12 +989,15 @@ class Log(unittest.TestCase):
             connection.request("GET", "/nothing", X_Request_Id="r3")
             for _ in range(100):
                 connection.request("GET", "/away")
+            connection.send("GET /hello HTTP/1.2\r\nHost: test\r\nX-Request-Id: r4\r\n\r\n")
+            self.assertEqual(connection.answer().status, 505)
         _, errors = server.stop()
         lines = [json.loads(line) for line in errors.splitlines() if '"request failed"' in line]
         by_id = {line["request_id"]: line for line in lines}
         self.assertEqual((by_id["r1"]["level"], by_id["r1"]["error"], by_id["r1"]["route"]), ("warn", "PostgreSQL at secret-host does not answer", "away"))
         self.assertEqual((by_id["r2"]["level"], by_id["r2"]["status"]), ("error", 500))
-        self.assertNotIn("r3", by_id)
+        self.assertEqual(by_id["r2"]["error"], "the handler gave no answer")
+        self.assertFalse({"r3", "r4"} & set(by_id), "the client's doing is no failure of ours")
         self.assertLess(len(lines), 50, "lines are rationed")
 
     def test_at_debug_every_request_is_one_line(self):
