@@ -77,5 +77,13 @@ class Program:
         return {known.get(name) or variable(name): value for name, value in values.items() if name in known or name.startswith("kafka.")}
 
 
+    def check(self, environment):
+        """Failure with the program's own words when a setting is wrong."""
+        told = subprocess.run([self.path, "--check"], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True)
+        if told.returncode:
+            raise Failure(console.last_line(told.stdout))
+
+
 def variable(setting):
     return "AETHER_" + setting.upper().replace(".", "_")

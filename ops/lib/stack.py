@@ -124,13 +124,15 @@ class Stack:
                 **{worker: programs.Program(folder, programs.worker_target(worker)) for worker in programs.WORKERS}}
 
     def check_settings(self):
-        """Every --set must mean something to somebody."""
-        every = [programs.Program(self.build_folder(), programs.TOPICS), *self.programs().values()]
-        known = set().union(*(program.settings() for program in every))
+        """Every --set must mean something to somebody, and be right for everybody who knows it."""
+        every = {"topics": programs.Program(self.build_folder(), programs.TOPICS), **self.programs()}
+        known = set().union(*(program.settings() for program in every.values()))
         for name in self.asked["settings"]:
             if name not in known and not name.startswith("kafka."):
-                raise Failure(f"no program has a setting {name}; the settings are listed by {self.programs()['gateway'].path} --help "
+                raise Failure(f"no program has a setting {name}; the settings are listed by {every['gateway'].path} --help "
                               "and those of the workers")
+        for program in every.values():
+            program.check({**self.environment(), **program.environment(self.values())})
 
     def program_service(self, name, program):
         kind, _, number = name.rpartition("-")

@@ -288,8 +288,8 @@ PARTS = {
     "unit": (unit, "C tests with ASan and UBSan, leaks are failures; on Kafka, PostgreSQL and Redis where they need them"),
     "threads": (threads, "C tests and conversations of the gateway with TSan"),
     "fuzz": (fuzz, f"fuzz targets for {FUZZ_SECONDS} s each, with the saved corpus"),
-    "stack": (stack, "what ops/up, ops/down and ops/status promise"),
     "release": (release, "the first contact: up, the conversation, up again, down, on release programs"),
+    "stack": (stack, "what ops/up, ops/down and ops/status promise"),
     "integration": (integration, "the system from outside, faults included, with ASan and UBSan"),
     "chaos": (chaos, f"{CHAOS_SECONDS} s of load with everything being killed, on release programs"),
 }

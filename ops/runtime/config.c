@@ -369,6 +369,7 @@ struct arguments {
     const char **sets; /* --set, in the order given */
     size_t set_count;
     enum { NO_HELP, HELP_TABLE, HELP_MARKDOWN, HELP_VERSION } help;
+    bool check; /* --check */
 };
 
 /* `--option VALUE` or `--option=VALUE`; NULL: this is not the option. FATAL: its value is missing. */
@@ -404,6 +405,8 @@ static err read_arguments(int *argc, char **argv, struct arguments *a)
             a->help = HELP_MARKDOWN;
         } else if (strcmp(argv[i], "--version") == 0) {
             a->help = HELP_VERSION;
+        } else if (strcmp(argv[i], "--check") == 0) {
+            a->check = true;
         } else {
             TRY(option_value("--set", *argc, argv, &i, &set));
             if (!set)
@@ -460,6 +463,10 @@ err config_load(const char *program, const char *summary, const struct setting *
     if (e == OK)
         e = read_all(c, &a);
     free(a.sets);
+    if (e == OK && a.check) {
+        config_destroy(c);
+        exit(EXIT_SUCCESS);
+    }
     if (e != OK)
         config_destroy(c);
     else

@@ -29,12 +29,13 @@ struct setting {
 
 struct config;
 
-/* Handles --help, --help=markdown (both print and exit 0), --version, --config FILE, --set NAME=VALUE; what is left of
- * argv (from *argc, compacted) stays for the caller. `tables` is a NULL-terminated array of tables, each ended by a row
- * whose name is NULL. A wrong, unknown or missing setting: FATAL with one line that names the setting, the value (never
- * of a SECRET) and what is allowed. An unknown AETHER_… variable is an error too, unless its first part
- * (AETHER_GATEWAY_…) is an area of settings that this program has none of and another one has: all programs share one
- * file of variables. The same goes for the names in FILE, not for --set. The caller destroys *ret. */
+/* Handles --help, --help=markdown (both print and exit 0), --version, --check (exits 0 when no setting is wrong),
+ * --config FILE, --set NAME=VALUE; what is left of argv (from *argc, compacted) stays for the caller. `tables` is a
+ * NULL-terminated array of tables, each ended by a row whose name is NULL. A wrong, unknown or missing setting: FATAL
+ * with one line that names the setting, the value (never of a SECRET) and what is allowed. An unknown AETHER_…
+ * variable is an error too, unless its first part (AETHER_GATEWAY_…) is an area of settings that this program has none
+ * of and another one has: all programs share one file of variables. The same goes for the names in FILE, not for
+ * --set. The caller destroys *ret. */
 MUST_CHECK err config_load(const char *program, const char *summary, const struct setting *const *tables, int *argc,
                            char **argv, struct config **ret);
 void config_destroy(struct config *c);

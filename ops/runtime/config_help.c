@@ -109,9 +109,10 @@ void config_help(const char *program, const char *summary, const struct setting 
         return;
     }
     printf("%s - %s\n\n"
-           "usage: %s [--set NAME=VALUE]… [--config FILE] [--help[=markdown]] [--version]\n\n"
+           "usage: %s [--set NAME=VALUE]… [--config FILE] [--check] [--help[=markdown]] [--version]\n\n"
            "A setting is taken from --set, else from its environment variable, else from FILE (lines 'name = value'),\n"
-           "else it has its default. kafka.<property> (AETHER_KAFKA_<PROPERTY>) goes to librdkafka as it is.\n\n",
+           "else it has its default. kafka.<property> (AETHER_KAFKA_<PROPERTY>) goes to librdkafka as it is.\n"
+           "--check reads the settings, says what is wrong with them and does nothing else.\n\n",
            program, summary, program);
     int widths[COLUMNS] = { 0 };
     widen(&titles, widths);

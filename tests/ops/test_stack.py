@@ -1,66 +1,30 @@
 """ops/up, ops/down and ops/status, from outside, with the servers alone: they are quick to start and all that supervision
 is about."""
 
-import contextlib
-import json
 import os
 import signal
 import socket
 import stat
 import subprocess
+import sys
 import time
 
 import pytest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+
+from commands import is_alive, ops, processes_of, status, wait_until  # noqa: E402
+
 SERVERS = ("kafka", "postgres", "redis")
-
-
-def ops(command, state, *arguments, check=True):
-    done = subprocess.run([os.path.join(ROOT, "ops", command), "--state", str(state), *arguments], stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=300)
-    assert not check or done.returncode == 0, done
-    return done
 
 
 def up(state, *arguments, check=True):
     return ops("up", state, "--servers", "--no-install", *arguments, check=check)
 
 
-def status(state):
-    return json.loads(ops("status", state, "--json").stdout)
-
-
 def pids(state):
-    return {name: status(state)[name]["pid"] for name in SERVERS}
-
-
-def wait_until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {condition.__doc__}"
-        time.sleep(0.1)
-    return value
-
-
-def is_alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def processes_of(state):
-    """Every process that has the folder in its command line, a supervisor or a server."""
-    found = []
-    for entry in os.listdir("/proc"):
-        with contextlib.suppress(OSError):
-            if entry.isdigit() and int(entry) != os.getpid():
-                with open(f"/proc/{entry}/cmdline", "rb") as file:
-                    if os.fsencode(str(state)) in file.read():
-                        found.append(int(entry))
-    return found
+    told = status(state)
+    return {name: told[name]["pid"] for name in SERVERS}
 
 
 @pytest.fixture(scope="module")

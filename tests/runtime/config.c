@@ -328,6 +328,22 @@ START_TEST(the_version_is_printed)
 }
 END_TEST
 
+START_TEST(checking_ends_the_program_when_the_settings_are_right_and_says_what_is_wrong)
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        (void)!load("--check");
+        _exit(42); /* config_load should have ended the process */
+    }
+    int status;
+    waitpid(child, &status, 0);
+    ck_assert(WIFEXITED(status));
+    ck_assert_int_eq(WEXITSTATUS(status), 0);
+    ck_fatal(load("--check", "--set", "gateway.deadline_ms=soon"),
+             "gateway.deadline_ms = 'soon' (from --set) is wrong; allowed: 100 to 60000 ms");
+}
+END_TEST
+
 START_TEST(to_ask_for_a_setting_that_is_in_no_table_ends_the_program)
 {
     ck_assert_int_eq(load(), OK);
@@ -358,6 +374,7 @@ int main(void)
     tcase_add_test(t, help_is_a_table_of_all_settings);
     tcase_add_test(t, help_can_be_markdown);
     tcase_add_test(t, the_version_is_printed);
+    tcase_add_test(t, checking_ends_the_program_when_the_settings_are_right_and_says_what_is_wrong);
     tcase_add_test_raise_signal(t, to_ask_for_a_setting_that_is_in_no_table_ends_the_program, SIGABRT);
     suite_add_tcase(suite, t);
     return suite_run(suite);
