@@ -292,15 +292,6 @@ static rd_kafka_topic_partition_list_t *positions(const struct worker *w)
     return list;
 }
 
-void assignment_reposition(struct worker *w)
-{
-    batch_drop(w, 0, w->item_count);
-    rd_kafka_topic_partition_list_t *list = positions(w);
-    rd_kafka_assign(w->commands, list);
-    rd_kafka_topic_partition_list_destroy(list);
-    w->paused = false;
-}
-
 void assignment_commit_offsets(struct worker *w)
 {
     if (w->partition_count == 0)

@@ -103,8 +103,6 @@ void assignment_close(struct worker *w); /* leaves the group */
  * Serves rebalances: partitions may come (stale) and go (their items are dropped). FATAL: fenced by another process of
  * this name and instance, or the log is not the one we know. */
 MUST_CHECK err assignment_collect(struct worker *w, int timeout_ms);
-/* Reads on from behind the checkpoints (a rebuild has jumped over commands). */
-void assignment_reposition(struct worker *w);
 void assignment_commit_offsets(struct worker *w); /* for people who watch lag with Kafka's tools; we never read them */
 int64_t assignment_lag(struct worker *w);
 size_t worker_stream_index(const struct worker *w, const struct partition *p);

@@ -386,15 +386,10 @@ err recover(struct worker *w)
         pg_disconnect(w->pg); /* a chunk may be under way */
     } else if (epoch == w->assignment_epoch) {
         size_t tail = 0;
-        bool jumped = false;
         for (size_t i = 0; i < n; i++) {
             w->partitions[i]->stale = false;
             tail += w->partitions[i]->tail_count;
-            jumped |= w->partitions[i]->at.rebuild_until > 0 && r.last[i] >= 0 &&
-                      rebuilt_before != metrics_read(w->metrics, METRIC_REBUILT);
         }
-        if (jumped)
-            assignment_reposition(w);
         const int64_t rebuilt = metrics_read(w->metrics, METRIC_REBUILT) - rebuilt_before;
         LOG(INFO, "recovered", F_INT("partitions", n), F_INT("tail", tail), F_INT("rebuilt", rebuilt),
             F_INT("ms", (clock_mono_us() - began) / 1000));
