@@ -61,7 +61,7 @@ err recover_open(struct worker *w)
         { "auto.offset.reset", "error" },
         { "fetch.wait.max.ms", "10" },
         { "fetch.min.bytes", "1" },
-        { "queued.max.messages.kbytes", "8192" },
+        { "queued.max.messages.kbytes", "4096" },
     };
     for (size_t i = 0; i < sizeof properties / sizeof *properties; i++) {
         const err e = kafka_conf_set(conf, properties[i][0], properties[i][1]);
@@ -190,6 +190,19 @@ static err chunk_finish(struct recovery *r, struct chunk *c)
     return e;
 }
 
+/* librdkafka 2.0.2 stops fetching while queued.max.messages.kbytes are waiting, and looks again when its broker thread
+ * wakes: after up to a second, in which a rebuild would stand still (fetch.queue.backoff.ms came with 2.2). Asking the
+ * leader of a partition anything wakes that thread. A failed answer costs nothing but the second. */
+static void keep_fetching(struct worker *w, const struct chunk *c)
+{
+    for (size_t i = 0; i < w->partition_count; i++) {
+        int64_t low = 0, high = 0;
+        const struct partition *p = w->partitions[i];
+        if (c->slot[i])
+            (void)watermarks(w, p->worker->stream->events_topic, p->number, &low, &high);
+    }
+}
+
 /* Sends the chunk that is full and takes up the other one, whose transaction must have ended. */
 static err chunk_turn(struct recovery *r)
 {
@@ -201,6 +214,7 @@ static err chunk_turn(struct recovery *r)
     if (full->commit.partition_count > 0) {
         TRY(commit_send(w, &full->commit, &full->arena));
         full->sent = true;
+        keep_fetching(w, full);
     }
     chunk_begin(r, other);
     r->filling = !r->filling;
