@@ -124,9 +124,10 @@ def make(stack, options):
 def wait_ready(one, probe, seconds):
     """Until probe() is true. A process that keeps ending is told at once, with its last words."""
     deadline = time.monotonic() + seconds
+    before = one.running().restarts()
     while not probe():
         running = one.running()
-        if running.restarts() >= 3:
+        if running.restarts() >= before + 3:
             raise Failure(f"{one.name} keeps ending; the last line of {running.log()}: "
                           f"{last_words(running.log())}")
         if time.monotonic() > deadline:

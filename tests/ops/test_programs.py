@@ -110,6 +110,15 @@ def test_a_killed_program_comes_back_by_itself(running, kind):
     assert ops("status", running).returncode == 0
 
 
+def test_a_program_that_was_killed_often_is_waited_for_like_any_other(running):
+    for _ in range(4):
+        pid = pids(running)[0][0]
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: pids(running)[0][0] not in (None, pid))
+    os.kill(pids(running)[0][0], signal.SIGKILL)
+    up(running)
+
+
 def test_no_secret_is_on_a_command_line(running):
     secrets = [line.partition("=")[2] for line in (running / "env").read_text().splitlines() if "=" in line]
     for pid in processes_of(running) + sum(pids(running), []):
