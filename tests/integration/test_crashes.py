@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+import history
 import log
 from conftest import SESSION_TIMEOUT_MS
 from load import Load
@@ -202,3 +203,29 @@ def test_everything_killed_at_once(stack, load):
                 stack.kill(kind, pid=pid)
         go_on(load)
     load.verify()
+
+
+def test_a_backlog_survives_a_rebalance_while_postgresql_is_away(stack, shared, mended, ada, room, tmp_path):
+    """More commands wait than a worker takes at once: it pauses its partitions, loses them, gets them back, and goes on."""
+    bootstrap, most = stack.bootstrap(), 2048
+    ada.say(room, "before")
+    (record,) = [r for r in log.read(bootstrap, "rooms.commands") if r.key == room.encode()][-1:]
+    path = tmp_path / "record"
+    path.write_bytes(record.value)
+
+    def said(*parts):
+        """How often the first worker has logged a line with all of these."""
+        with open(f"{stack.state}/logs/messages-1.log") as file:
+            return sum(all(part in line for part in parts) for line in file)
+
+    full, revoked = said("trying again", f'"commands":{most}'), said("partitions revoked")
+    with stack.without("postgres"):
+        for partition in range(shared):  # copies: decided already, in their own partition at least
+            log.kcat(bootstrap, "-P", "-t", "rooms.commands", "-p", str(partition), "-k", room, *[str(path)] * most)
+        wait_until(lambda: said("trying again", f'"commands":{most}') > full, 40, "the first worker holds all it can")
+        stack.down("messages-2")
+        wait_until(lambda: said("partitions revoked") > revoked, SESSION_TIMEOUT_MS / 1000 + 30, "partitions move")
+    stack.start("messages-2")
+    history.settle(stack, 120)
+    assert ada.say(room, "after")["seq"] == 2
+    assert [m["body"] for m in ada.history(room)] == ["before", "after"]

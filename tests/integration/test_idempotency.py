@@ -1,10 +1,12 @@
 """A client that retries: one Idempotency-Key, one outcome, one message."""
 
+import threading
 import uuid
 
 import pytest
 
-from client import Client, in_threads, Person
+import log
+from client import Client, Person, in_threads
 from stack import wait_until
 
 
@@ -84,15 +86,16 @@ def test_a_request_that_waits_already_is_409(stack, urls, mended, ada, room):
     key, path, body = str(uuid.uuid4()), f"/rooms/{room}/messages", {"body": "wait for me"}
     other = Client(urls)
     other.token = ada.token
+    waiting = []
+    first = threading.Thread(target=lambda: waiting.append(ada.request("POST", path, body, headers={"Idempotency-Key": key})), daemon=True)
     with stack.paused(*stack.pids("messages")):
-        waiting = []
-        import threading
-        thread = threading.Thread(target=lambda: waiting.append(ada.request("POST", path, body, headers={"Idempotency-Key": key})))
-        thread.start()
-        answer = wait_until(lambda: next((a for a in [other.request("POST", path, body, headers={"Idempotency-Key": key, "Prefer": "respond-async"})]
-                                          if a.status == 409), None), 3, "told that it is under way")
+        ends = log.end_offsets(stack.bootstrap())
+        first.start()
+        wait_until(lambda: log.end_offsets(stack.bootstrap()) != ends, 3, "the first command in the log")
+        answer = other.request("POST", path, body, headers={"Idempotency-Key": key})
+        assert answer.status == 409, answer
         assert answer.code == "request_in_progress" and answer.json["retryable"] is True
-        thread.join()
+        first.join()
     assert waiting[0].status == 202
     assert ada.insist("POST", path, body, key=key).status == 201
     assert count(ada, room, "wait for me") == 1
