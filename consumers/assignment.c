@@ -132,8 +132,25 @@ static void partitions_assigned(struct worker *w, rd_kafka_topic_partition_list_
     LOG(INFO, "partitions assigned", F_INT("count", count));
 }
 
+/* While a batch waits for better times no more commands are taken in than fit, but the group must still be served. */
+static void pause_partitions(struct worker *w, bool pause)
+{
+    if (w->paused == pause)
+        return;
+    rd_kafka_topic_partition_list_t *list = NULL;
+    if (rd_kafka_assignment(w->commands, &list) == RD_KAFKA_RESP_ERR_NO_ERROR && list) {
+        if (pause)
+            rd_kafka_pause_partitions(w->commands, list);
+        else
+            rd_kafka_resume_partitions(w->commands, list);
+        rd_kafka_topic_partition_list_destroy(list);
+    }
+    w->paused = pause;
+}
+
 static void partitions_revoked(struct worker *w)
 {
+    pause_partitions(w, false); /* a pause would outlive the assignment while anything still refers to the partitions */
     rd_kafka_assign(w->commands, NULL);
     batch_drop(w, 0, w->item_count);
     for (size_t i = 0; i < w->partition_count; i++) {
@@ -142,7 +159,6 @@ static void partitions_revoked(struct worker *w)
     }
     LOG(INFO, "partitions revoked", F_INT("count", w->partition_count));
     w->partition_count = 0;
-    w->paused = false;
     worker_forget(w);
     metrics_set(w->metrics, METRIC_PARTITIONS, 0);
 }
@@ -218,22 +234,6 @@ void assignment_close(struct worker *w)
     rd_kafka_consumer_close(w->commands); /* runs the rebalance callback */
     rd_kafka_destroy(w->commands);
     w->commands = NULL;
-}
-
-/* While a batch waits for better times no more commands are taken in than fit, but the group must still be served. */
-static void pause_partitions(struct worker *w, bool pause)
-{
-    if (w->paused == pause)
-        return;
-    rd_kafka_topic_partition_list_t *list = NULL;
-    if (rd_kafka_assignment(w->commands, &list) == RD_KAFKA_RESP_ERR_NO_ERROR && list) {
-        if (pause)
-            rd_kafka_pause_partitions(w->commands, list);
-        else
-            rd_kafka_resume_partitions(w->commands, list);
-        rd_kafka_topic_partition_list_destroy(list);
-    }
-    w->paused = pause;
 }
 
 static err poll_error(struct worker *w, const rd_kafka_message_t *message)

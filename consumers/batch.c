@@ -390,6 +390,17 @@ static err frame_outcome(struct worker *w, const struct item *item, struct buf *
     return OK;
 }
 
+/* What Redis says to a PUBLISH is read before the next one: by then it has long been there. */
+static err publish(struct worker *w, const struct channel *channels, size_t count)
+{
+    TRY(redis_flush(w->reply_redis, NULL, NULL));
+    for (size_t k = 0; k < count; k++) {
+        const struct str argv[] = { STR("PUBLISH"), channels[k].name, buf_view(&channels[k].frames) };
+        TRY(redis_add(w->reply_redis, 3, argv));
+    }
+    return redis_send(w->reply_redis);
+}
+
 /* Lost replies cost time, not truth: the gateway asks the operations table. So nothing here fails the batch. */
 static void reply(struct worker *w, size_t count)
 {
@@ -413,12 +424,7 @@ static void reply(struct worker *w, size_t count)
         if (frame_outcome(w, item, &channels[k].frames) != OK)
             LOG(ERROR, "reply not encoded", F_ERR);
     }
-    for (size_t k = 0; k < channel_count; k++) {
-        const struct str argv[] = { STR("PUBLISH"), channels[k].name, buf_view(&channels[k].frames) };
-        if (redis_add(w->redis, 3, argv) != OK)
-            return;
-    }
-    if (channel_count > 0 && redis_flush(w->redis, NULL, NULL) != OK)
+    if (channel_count > 0 && publish(w, channels, channel_count) != OK)
         LOG(DEBUG, "replies not sent; gateways will ask", F_ERR);
 }
 

@@ -64,9 +64,10 @@ struct worker {
     struct config *config;
     struct metrics *metrics;
 
-    struct pg *pg;      /* the fold's transaction */
-    struct pg *read_pg; /* vault and recovery reads, so that a batch may be under way on pg */
-    struct redis *redis;
+    struct pg *pg;             /* the fold's transaction */
+    struct pg *read_pg;        /* vault and recovery reads, so that a batch may be under way on pg */
+    struct redis *redis;       /* the cache */
+    struct redis *reply_redis; /* replies: published without waiting */
     struct vault *vault;
     struct codec *codec;
     struct producer *producer;
@@ -148,5 +149,5 @@ MUST_CHECK err commit_finish(struct worker *w);
 MUST_CHECK err repair(struct worker *w);
 
 /* --- worker.c --- */
-void worker_pause(int ms);           /* or until the program is asked to stop */
+void worker_pause(int ms);            /* or until the program is asked to stop */
 void worker_forget(struct worker *w); /* everything stale, states cleared */

@@ -235,6 +235,7 @@ static err start(struct worker *w, struct metrics_server **server)
     w->pg = pg_create(config_text(config, "postgres.dsn"), name);
     w->read_pg = pg_create(config_text(config, "postgres.dsn"), name);
     w->redis = redis_create(config_text(config, "redis.url"), REDIS_TIMEOUT_MS);
+    w->reply_redis = redis_create(config_text(config, "redis.url"), REDIS_TIMEOUT_MS);
     w->metrics = metrics_create(metric_table, WORKER_METRICS);
     w->parked_keys = parked_keys_create();
     arena_init(&w->arena, 1 << 20);
@@ -276,6 +277,7 @@ static void finish(struct worker *w, struct metrics_server *server)
     arena_finish(&w->tail_arena);
     parked_keys_destroy(w->parked_keys);
     redis_destroy(w->redis);
+    redis_destroy(w->reply_redis);
     pg_destroy(w->pg);
     pg_destroy(w->read_pg);
     metrics_destroy(w->metrics);

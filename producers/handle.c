@@ -31,7 +31,7 @@ static err conf_create(const struct handle_options *o, rd_kafka_conf_t **ret)
     } defaults[] = {
         { "linger.ms", "0" },
         /* Measured: ops/adr/0002-producer-in-flight.md. */
-        { "max.in.flight.requests.per.connection", o->prefix ? "1" : "5" },
+        { "max.in.flight.requests.per.connection", "5" },
         { "queue.buffering.max.kbytes", "65536" },
         { "retry.backoff.ms", "50" },
         { "reconnect.backoff.max.ms", "250" },

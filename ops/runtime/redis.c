@@ -386,6 +386,16 @@ err redis_flush(struct redis *r, redis_each *each, void *context)
     return first == OK ? OK : err_set(first, "%s", message);
 }
 
+err redis_send(struct redis *r)
+{
+    if (r->queued_count == 0)
+        return OK;
+    for (int done = 0; !done;)
+        if (redisBufferWrite(r->context, &done) != REDIS_OK)
+            return lost(r);
+    return OK;
+}
+
 /* --- pub/sub --- */
 
 err redis_subscribe(struct redis *r, struct str channel)

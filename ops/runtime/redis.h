@@ -27,6 +27,9 @@ void redis_discard(struct redis *r); /* forgets what is queued (and the connecti
 typedef void redis_each(void *context, size_t index, const redisReply *reply);
 MUST_CHECK err redis_flush(struct redis *r, redis_each *each, void *context);
 
+/* Sends what is queued and does not wait; the replies are read by the next redis_flush, which sees them first. */
+MUST_CHECK err redis_send(struct redis *r);
+
 /* Lua: EVALSHA with the script loaded at need. Queued like redis_add; the first `keys` of argv are KEYS, the rest ARGV.
  * A Redis that has forgotten its scripts is RETRY once; the other commands of that flush ran. */
 struct redis_script {

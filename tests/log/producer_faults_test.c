@@ -204,7 +204,7 @@ END_TEST
 START_TEST(a_batch_that_is_not_answered_is_given_up_as_a_whole)
 {
     struct deliveries *d =
-        deliveries_start(bootstrap, false, (const char *[]){ "producer.message_timeout_ms=500", NULL });
+        deliveries_start(bootstrap, false, (const char *[]){ IN_FLIGHT_1, "producer.message_timeout_ms=500", NULL });
     warm_up(d);
     next_produce(0, 5000);
     ck_assert_int_eq(deliveries_append(d, TOPIC, 0, 1), OK);
