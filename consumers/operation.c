@@ -25,6 +25,13 @@ static const struct pg_statement sql_expire = { "operation_expire",
                                                 "DELETE FROM operations WHERE ctid = ANY (ARRAY (SELECT ctid FROM "
                                                 "operations WHERE at < $1::timestamptz LIMIT $2::int))" };
 
+const char *const operation_workers[] = {
+#define WORKER(name) #name,
+#include "consumers/workers.gen.def"
+#undef WORKER
+    NULL,
+};
+
 /* The same look-up in every worker's schema; the names come from the build. */
 static const struct {
     const char *worker;

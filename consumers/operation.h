@@ -17,6 +17,8 @@ struct operation {
     bool recorded; /* read from the table, not made just now */
 };
 
+extern const char *const operation_workers[]; /* every worker, from the build; ended by NULL */
+
 /* Finds the outcomes of these commands in the operations table of the worker whose PostgreSQL schema is `worker`
  * ("messages"). *ret has *ret_count rows, in any order; ids that are not there are left out. */
 MUST_CHECK err operation_find(struct pg *pg, struct arena *arena, const char *worker, const struct uuid *ids,

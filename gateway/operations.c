@@ -139,12 +139,11 @@ static err answer_found(struct request *r, struct pool_thread *thread, const str
 
 static err operation_answer(struct request *r, struct pool_thread *thread)
 {
-    static const char *const workers[] = { "users", "messages" };
     struct uuid id = r->ids[0], actor = uuid_nil;
-    for (size_t i = 0; i < sizeof workers / sizeof *workers; i++) {
+    for (const char *const *worker = operation_workers; *worker; worker++) {
         struct outcome *outcome;
         size_t count;
-        TRY(operation_find(thread->pg, &thread->arena, workers[i], &id, 1, &outcome, &count));
+        TRY(operation_find(thread->pg, &thread->arena, *worker, &id, 1, &outcome, &count));
         if (count == 1 && uuid_equal(outcome->actor, r->claims.user_id))
             return answer_found(r, thread, outcome);
         if (count == 1)

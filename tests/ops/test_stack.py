@@ -79,7 +79,15 @@ def test_a_killed_postmaster_leaves_nothing_that_hinders_the_next(running):
     pid = pids(running)["postgres"]
     busy = subprocess.Popen(["psql", "-X", "-q", status(running)["postgres"]["dsn"], "-c", "SELECT count(*) FROM generate_series(1, 1e10)"],
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(0.5)  # let it become busy: a busy backend does not notice that its postmaster died
+
+    def is_busy():
+        """the backend runs the query: a busy backend does not notice that its postmaster died"""
+        asked = subprocess.run(["psql", "-XAtq", status(running)["postgres"]["dsn"], "-c",
+                                "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT count(*) FROM generate_series%'"],
+                               stdout=subprocess.PIPE, text=True)
+        return asked.stdout.strip() == "1"
+
+    wait_until(is_busy)
     os.kill(pid, signal.SIGKILL)
     assert busy.wait(30) != 0
     up(running)
