@@ -25,13 +25,15 @@ def prepare(state, port, password):
     user = state.postgres_user()
     environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
     if not os.path.exists(os.path.join(data, "PG_VERSION")):
+        # A fresh server makes each segment of its log by writing zeros and syncing them: 16 MB stop every commit for 60 ms,
+        # once in two seconds under load (p99 of posting 54 ms); 1 MB for 4 ms (p99 25 ms).
         with tempfile.NamedTemporaryFile("w") as password_file:
             password_file.write(password)
             password_file.flush()
             if user:
                 shutil.chown(password_file.name, user)
             made = subprocess.run(
-                [f"{BIN}/initdb", "-D", data, "-U", ROLE, "-A", "scram-sha-256", f"--pwfile={password_file.name}", "-E", "UTF8",
+                [f"{BIN}/initdb", "-D", data, "-U", ROLE, "-A", "scram-sha-256", f"--pwfile={password_file.name}", "-E", "UTF8", "--wal-segsize=1",
                  "--locale=C.UTF-8", "--no-instructions"],
                 cwd="/", env=environment, user=user, group=user, extra_groups=[] if user else None,
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
