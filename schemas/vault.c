@@ -15,12 +15,9 @@
 #include <stdlib.h>
 
 #include "ops/runtime/clock.h"
+#include "schemas/masters.h"
 
-/* The number of the master key that this process has; the column says which one wrapped a row, so that a rotation can
- * go row by row. */
-#define MASTER_NUMBER 1
-
-#define WRAPPED_LEN (crypto_secretbox_NONCEBYTES + crypto_secretbox_MACBYTES + VAULT_KEY_LEN)
+static_assert(VAULT_KEY_LEN == MASTER_LEN, "what a master key wraps");
 
 const struct setting vault_settings[] = {
     { "vault.master_key", SETTING_SECRET, .min = 43, .max = 44,
@@ -44,7 +41,7 @@ const char vault_schema_sql[] = "CREATE SCHEMA IF NOT EXISTS vault;\n"
                                 "    created_at timestamptz NOT NULL DEFAULT now(),\n"
                                 "    erased_at  timestamptz,\n"
                                 "    CHECK ((wrapped IS NULL) = (erased_at IS NOT NULL))\n"
-                                ");\n";
+                                ");\n" MASTERS_SCHEMA_SQL;
 
 static const struct pg_statement sql_fetch = {
     "vault_fetch", "SELECT subject, wrapped, master FROM vault.keys WHERE subject = ANY($1::uuid[])"
@@ -55,6 +52,7 @@ static const struct pg_statement sql_ensure = {
     "vault_ensure",
     "INSERT INTO vault.keys (subject, wrapped, master) "
     "SELECT subject, wrapped, $3::int2 FROM unnest($1::uuid[], $2::bytea[]) AS fresh (subject, wrapped) "
+    " WHERE NOT EXISTS (SELECT FROM vault.masters WHERE number > $3::int2) " /* see masters.h */
     "ORDER BY subject " /* always in one order: two processes cannot deadlock */
     "ON CONFLICT (subject) DO NOTHING"
 };
@@ -82,7 +80,7 @@ struct generation {
 };
 
 struct vault {
-    uint8_t wrapping_key[crypto_secretbox_KEYBYTES];
+    struct masters masters; /* under the lock */
     uint8_t index_key[crypto_generichash_KEYBYTES];
     int64_t keep_us;
     size_t generation_max;
@@ -164,31 +162,17 @@ static void cache_age(struct vault *v, size_t coming, int64_t now_us)
 
 /* --- creating --- */
 
-static err key_setting(const struct config *config, const char *name, uint8_t ret[32])
-{
-    const char *text = config_text(config, name);
-    size_t text_len = strlen(text), len = 0;
-    bool padded = text_len > 0 && text[text_len - 1] == '=';
-    int variant = padded ? sodium_base64_VARIANT_ORIGINAL : sodium_base64_VARIANT_ORIGINAL_NO_PADDING;
-    const char *end = NULL;
-    if (sodium_base642bin(ret, 32, text, text_len, NULL, &len, &end, variant) != 0 || end != text + text_len ||
-        len != 32)
-        return err_set(FATAL, "%s must be 32 bytes in base64, as `head -c 32 /dev/urandom | base64` prints", name);
-    return OK;
-}
-
 err vault_create(const struct config *config, struct vault **ret)
 {
-    uint8_t master[crypto_kdf_KEYBYTES], index[crypto_kdf_KEYBYTES];
-    static_assert(sizeof master == 32, "crypto_kdf's key");
+    uint8_t master[MASTER_LEN], index[MASTER_LEN];
     if (sodium_init() < 0)
         return err_set(FATAL, "libsodium could not be initialised");
-    TRY(key_setting(config, "vault.master_key", master));
-    TRY(key_setting(config, "vault.index_key", index));
+    TRY(master_setting(config, "vault.master_key", master));
+    TRY(master_setting(config, "vault.index_key", index));
 
     struct vault *v = mem_alloc(sizeof *v);
     (void)sodium_mlock(v, sizeof *v);
-    crypto_kdf_derive_from_key(v->wrapping_key, sizeof v->wrapping_key, MASTER_NUMBER, "aevault1", master);
+    masters_init(&v->masters, master);
     crypto_kdf_derive_from_key(v->index_key, sizeof v->index_key, 1, "aeindex1", index);
     sodium_memzero(master, sizeof master);
     sodium_memzero(index, sizeof index);
@@ -212,23 +196,41 @@ void vault_destroy(struct vault *v)
     free(v);
 }
 
-/* --- wrapping --- */
+/* --- master keys --- */
 
-static void wrap(const struct vault *v, const uint8_t key[VAULT_KEY_LEN], uint8_t ret[WRAPPED_LEN])
+static err masters_reload(struct vault *v, struct pg *pg, struct arena *arena)
 {
-    randombytes_buf(ret, crypto_secretbox_NONCEBYTES);
-    crypto_secretbox_easy(ret + crypto_secretbox_NONCEBYTES, key, VAULT_KEY_LEN, ret, v->wrapping_key);
+    pthread_mutex_lock(&v->lock);
+    struct masters masters = v->masters;
+    pthread_mutex_unlock(&v->lock);
+    err e = masters_load(&masters, pg, arena);
+    pthread_mutex_lock(&v->lock);
+    if (e == OK)
+        v->masters = masters;
+    pthread_mutex_unlock(&v->lock);
+    sodium_memzero(&masters, sizeof masters);
+    return e;
 }
 
-static err unwrap(const struct vault *v, struct str wrapped, int64_t master, uint8_t ret_key[VAULT_KEY_LEN])
+/* Before the first row is opened, and when one is of another master key than those held: a rotation has begun. */
+static err masters_cover(struct vault *v, struct pg *pg, struct arena *arena, const PGresult *rows)
 {
-    const uint8_t *bytes = (const uint8_t *)wrapped.ptr;
-    if (master != MASTER_NUMBER)
-        return err_set(FATAL, "vault.keys has keys wrapped by master key %d; this program has number %d", (int)master,
-                       MASTER_NUMBER);
-    if (wrapped.len != WRAPPED_LEN ||
-        crypto_secretbox_open_easy(ret_key, bytes + crypto_secretbox_NONCEBYTES,
-                                   WRAPPED_LEN - crypto_secretbox_NONCEBYTES, bytes, v->wrapping_key) != 0)
+    pthread_mutex_lock(&v->lock);
+    bool held = v->masters.loaded || PQntuples(rows) == 0;
+    for (int row = 0; row < PQntuples(rows) && held; row++)
+        held = pg_null(rows, row, 1) || masters_find(&v->masters, pg_int(rows, row, 2));
+    pthread_mutex_unlock(&v->lock);
+    return held ? OK : masters_reload(v, pg, arena);
+}
+
+/* Under the lock. */
+static err unwrap(const struct vault *v, struct str wrapped, int64_t number, uint8_t ret_key[VAULT_KEY_LEN])
+{
+    const struct master *master = masters_find(&v->masters, number);
+    if (!master)
+        return err_set(FATAL, "vault.keys has keys wrapped by master key %d, which vault.master_key does not lead to",
+                       (int)number);
+    if (!master_unwrap(master, wrapped, ret_key))
         return err_set(
             FATAL, "a key in vault.keys does not open with vault.master_key; is it the master key of this database?");
     return OK;
@@ -275,10 +277,10 @@ static err query(struct vault *v, struct pg *pg, struct arena *arena, const stru
     PGresult *rows;
     TRY(pg_query(pg, &sql_fetch, &args, &rows));
 
-    err e = OK;
+    err e = masters_cover(v, pg, arena, rows);
     struct entry entry = { .state = ENTRY_ABSENT, .fetched_us = fetched_us };
     pthread_mutex_lock(&v->lock);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && e == OK; i++) {
         entry.subject = subjects[i];
         generation_put(v, &v->young, &entry);
     }
@@ -298,22 +300,56 @@ static err query(struct vault *v, struct pg *pg, struct arena *arena, const stru
     return e;
 }
 
-static err insert(const struct vault *v, struct pg *pg, struct arena *arena, const struct uuid *subjects, size_t count)
+static err insert(struct vault *v, struct pg *pg, struct arena *arena, const struct uuid *subjects, size_t count)
 {
     struct pg_args args = pg_args(arena);
+    pthread_mutex_lock(&v->lock);
+    struct master newest = *masters_newest(&v->masters);
+    pthread_mutex_unlock(&v->lock);
     struct pg_array *ids = pg_array(arena, PG_UUID, count), *keys = pg_array(arena, PG_BYTEA, count);
     for (size_t i = 0; i < count; i++) {
         uint8_t key[VAULT_KEY_LEN], wrapped[WRAPPED_LEN];
         randombytes_buf(key, sizeof key);
-        wrap(v, key, wrapped);
+        master_wrap(&newest, key, wrapped);
         sodium_memzero(key, sizeof key);
         pg_array_uuid(ids, subjects[i]);
         pg_array_str(keys, (struct str){ (const char *)wrapped, sizeof wrapped });
     }
     pg_arg_array(&args, ids);
     pg_arg_array(&args, keys);
-    pg_arg_int2(&args, MASTER_NUMBER);
+    pg_arg_int2(&args, (int16_t)newest.number);
+    sodium_memzero(&newest, sizeof newest);
     return pg_query(pg, &sql_ensure, &args, NULL);
+}
+
+/* Keeps those of `subjects` that have no row, as far as is known. */
+static size_t absent_of(struct vault *v, struct uuid *subjects, size_t count)
+{
+    size_t absent = 0;
+    pthread_mutex_lock(&v->lock);
+    for (size_t i = 0; i < count; i++) {
+        const struct entry *found = cache_find(v, subjects[i]);
+        if (!found || found->state == ENTRY_ABSENT)
+            subjects[absent++] = subjects[i];
+    }
+    pthread_mutex_unlock(&v->lock);
+    return absent;
+}
+
+/* Only those without a row: an INSERT that conflicts costs a dead tuple's worth of work each time. When a rotation has
+ * begun since the newest master key was asked for, nothing is inserted the first time. */
+static err make(struct vault *v, struct pg *pg, struct arena *arena, struct uuid *subjects, size_t count)
+{
+    for (int attempt = 0; attempt < 2; attempt++) {
+        count = absent_of(v, subjects, count);
+        if (count == 0)
+            return OK;
+        if (attempt > 0)
+            TRY(masters_reload(v, pg, arena));
+        TRY(insert(v, pg, arena, subjects, count));
+        TRY(query(v, pg, arena, subjects, count));
+    }
+    return absent_of(v, subjects, count) == 0 ? OK : err_set(RETRY, "the master key is being changed; try again");
 }
 
 static err fetch(struct vault *v, struct pg *pg, const struct uuid *subjects, size_t count, bool ensure)
@@ -325,19 +361,8 @@ static err fetch(struct vault *v, struct pg *pg, const struct uuid *subjects, si
     err e = OK;
     if (asked > 0) {
         e = query(v, pg, &arena, ask, asked);
-        /* Only those without a row: an INSERT that conflicts costs a dead tuple's worth of work each time. */
-        size_t absent = 0;
-        pthread_mutex_lock(&v->lock);
-        for (size_t i = 0; ensure && e == OK && i < asked; i++) {
-            const struct entry *found = cache_find(v, ask[i]);
-            if (!found || found->state == ENTRY_ABSENT)
-                ask[absent++] = ask[i];
-        }
-        pthread_mutex_unlock(&v->lock);
-        if (e == OK && absent > 0)
-            e = insert(v, pg, &arena, ask, absent);
-        if (e == OK && absent > 0)
-            e = query(v, pg, &arena, ask, absent);
+        if (e == OK && ensure)
+            e = make(v, pg, &arena, ask, asked);
     }
     arena_finish(&arena);
     return e;
@@ -373,7 +398,7 @@ err vault_erase(struct vault *v, struct pg *pg, struct uuid subject)
     arena_init(&arena, 0);
     struct pg_args args = pg_args(&arena);
     pg_arg_uuid(&args, subject);
-    pg_arg_int2(&args, MASTER_NUMBER);
+    pg_arg_int2(&args, 0); /* it wraps nothing */
     err e = pg_query(pg, &sql_erase, &args, NULL);
     arena_finish(&arena);
     if (e != OK)

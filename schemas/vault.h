@@ -1,11 +1,11 @@
 /* vault: the keys that sealed fields are encrypted with, one a subject (a person, or a room for its name).
  *
  * Table vault.keys (subject uuid primary key, wrapped bytea, master smallint, created_at, erased_at) holds each key
- * wrapped (crypto_secretbox) by a key derived from the master key (crypto_kdf, context "aevault1"). It is the one table
- * that is not derived from the log: erasing a subject takes the key away, which erases every sealed field about that
- * subject, in the log too. The row stays without a key, so that no new one is made for who was erased. Keys are cached
- * in the process for at most vault.cache_seconds (60), about vault.cache_keys of them, in memory that is locked as far
- * as the process's limit allows, and wiped when it is given back.
+ * wrapped (crypto_secretbox) by a key derived from the master key, which can be changed while everything runs
+ * (masters.h). It is the one table that is not derived from the log: erasing a subject takes the key away, which erases
+ * every sealed field about that subject, in the log too. The row stays without a key, so that no new one is made for
+ * who was erased. Keys are cached in the process for at most vault.cache_seconds (60), about vault.cache_keys of them,
+ * in memory that is locked as far as the process's limit allows, and wiped when it is given back.
  *
  * A sealed value: 0x01, 24 bytes nonce, ciphertext with tag (XChaCha20-Poly1305-IETF, libsodium). Associated data: the
  * subject's 16 bytes and the field's name, so a fact may carry its command's ciphertext on unchanged.
