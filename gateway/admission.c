@@ -59,13 +59,24 @@ static bool parse_ids(struct request *r)
     return true;
 }
 
+bool admission_role(struct request *r)
+{
+    if (r->route->roles == 0 || (r->claims.roles & r->route->roles))
+        return true;
+    problem(r, 403, "forbidden_role", NULL, "Your account has none of the roles that may do this.");
+    return false;
+}
+
 static bool check_media_type(struct request *r, const struct http_facts *facts)
 {
     if (!r->route->body)
         return true;
-    if (!http_is_json(facts->content_type)) {
-        problem(r, 415, "unsupported_media_type", "Content-Type", "must be application/json.");
-        response_header(r, "Accept", "application/json");
+    bool is_patch = r->route->body->is_patch;
+    if (!http_is_json(facts->content_type) && !(is_patch && http_is_merge_patch(facts->content_type))) {
+        problem(r, 415, "unsupported_media_type", "Content-Type", "must be application/json%s.",
+                is_patch ? " or application/merge-patch+json" : "");
+        response_header(r, is_patch ? "Accept-Patch" : "Accept", "%sapplication/json",
+                        is_patch ? "application/merge-patch+json, " : "");
         return false;
     }
     if (facts->content_encoding.len > 0 && !http_equal_caseless(facts->content_encoding, STR("identity"))) {

@@ -14,5 +14,8 @@ struct admission {
 /* Fills r->route, params, ids and claims. false: the response is filled, a problem or the answer to OPTIONS. */
 bool admission_check(const struct admission *a, struct request *r, struct str method, const struct http_facts *facts);
 
+/* Whether r->claims has a role that the route wants. false: a 403 has been filled. */
+bool admission_role(struct request *r);
+
 /* 413, which may also turn out while the body is read. */
 void admission_too_large(const struct admission *a, struct request *r);

@@ -5,7 +5,9 @@
 
 #include "gateway/json_arena.h"
 #include "gateway/problem.h"
+#include "gateway/profile_text.h"
 #include "gateway/route.h"
+#include "ops/runtime/clock.h"
 
 #define FAULTS_MAX 16
 
@@ -124,6 +126,12 @@ static const struct {
       "may have ASCII letters, digits, '.', '_' and '-', and begins and ends with a letter or digit" },
     { "email", is_email, "must be an e-mail address like somebody@example.org" },
     { "name", is_name, "must not be blank and must not have control characters" },
+    { "prose", text_is_prose, "must not have control characters but line breaks and tabs" },
+    { "phone", text_is_phone, "must be a telephone number in the form of E.164, like +4930123456" },
+    { "date", text_is_date, "must be a day like 1990-12-31, from 1900-01-01 to today" },
+    { "url", text_is_web_address, "must be an address like https://example.org/me" },
+    { "locale", text_is_language_tag, "must be a BCP 47 language tag like de-AT" },
+    { "time_zone", text_is_time_zone, "must be a time zone of the IANA database, like Europe/Vienna" },
 };
 
 static void check_text(struct faults *faults, const struct body_field *field, struct str name, struct str text)
@@ -170,11 +178,30 @@ static const char *choice_list(struct arena *arena, const char *choices)
 
 /* --- fields --- */
 
+static void check_choices(struct faults *faults, const struct body_field *field, struct str name, const json_t *value)
+{
+    size_t count = json_array_size(value); /* 0 when it is none */
+    bool good = json_is_array(value) && (int64_t)count >= field->min && (int64_t)count <= field->max;
+    for (size_t i = 0; i < count && good; i++) {
+        const json_t *item = json_array_get(value, i);
+        good = json_is_string(item) &&
+               is_choice(field->choices, (struct str){ json_string_value(item), json_string_length(item) });
+        for (size_t k = 0; k < i && good; k++)
+            good = strcmp(json_string_value(item), json_string_value(json_array_get(value, k))) != 0;
+    }
+    if (!good)
+        FAULT(faults, name, "must be an array of %lld to %lld of these, none twice: %s.", (long long)field->min,
+              (long long)field->max, choice_list(faults->arena, field->choices));
+}
+
 static void check_field(struct faults *faults, const struct body_field *field, const json_t *value)
 {
     struct str name = str_of(field->name);
     struct str text = { 0 };
     struct uuid id;
+    int64_t time;
+    if (field->nullable && json_is_null(value))
+        return;
     if (json_is_string(value))
         text = (struct str){ json_string_value(value), json_string_length(value) };
     switch (field->type) {
@@ -201,6 +228,13 @@ static void check_field(struct faults *faults, const struct body_field *field, c
     case FIELD_CHOICE:
         if (!text.ptr || !is_choice(field->choices, text))
             FAULT(faults, name, "must be one of %s.", choice_list(faults->arena, field->choices));
+        break;
+    case FIELD_CHOICES:
+        check_choices(faults, field, name, value);
+        break;
+    case FIELD_TIME:
+        if (!text.ptr || !clock_parse_rfc3339(text, &time))
+            FAULT(faults, name, "must be a time like 2027-01-31T12:00:00Z (RFC 3339).");
         break;
     }
 }

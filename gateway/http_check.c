@@ -448,11 +448,12 @@ bool http_check(const struct http_head *head, char *path_buffer, struct http_fac
 
 /* --- media types --- */
 
-bool http_is_json(struct str content_type)
+/* `type` alone or with charset=utf-8. */
+static bool is_type(struct str content_type, struct str type)
 {
     const char *semicolon = content_type.len ? memchr(content_type.ptr, ';', content_type.len) : NULL;
     size_t len = semicolon ? (size_t)(semicolon - content_type.ptr) : content_type.len;
-    if (!http_equal_caseless(trimmed((struct str){ content_type.ptr, len }), STR("application/json")))
+    if (!http_equal_caseless(trimmed((struct str){ content_type.ptr, len }), type))
         return false;
     if (!semicolon)
         return true;
@@ -461,4 +462,14 @@ bool http_is_json(struct str content_type)
         parameter = (struct str){ parameter.ptr + 1, parameter.len - 1 };
     return http_equal_caseless(trimmed(parameter), STR("charset=utf-8")) ||
            http_equal_caseless(trimmed(parameter), STR("charset=\"utf-8\""));
+}
+
+bool http_is_json(struct str content_type)
+{
+    return is_type(content_type, STR("application/json"));
+}
+
+bool http_is_merge_patch(struct str content_type)
+{
+    return is_type(content_type, STR("application/merge-patch+json"));
 }

@@ -52,5 +52,7 @@ bool http_is_token(struct str s);
 bool http_is_utf8(struct str s);
 /* application/json, alone or with charset=utf-8 (RFC 8259 knows no parameter, many clients send it). */
 bool http_is_json(struct str content_type);
+/* application/merge-patch+json, likewise (RFC 7396). */
+bool http_is_merge_patch(struct str content_type);
 /* ASCII letters in either case. */
 bool http_equal_caseless(struct str a, struct str b);

@@ -8,7 +8,8 @@ enum method { GET, POST, PUT, PATCH, DELETE };
 enum auth { AUTH_NONE, AUTH_USER };
 enum role { ROLE_USER = 1, ROLE_MODERATOR = 2, ROLE_ADMIN = 4 };
 
-enum field_type { FIELD_TEXT, FIELD_UUID, FIELD_INT, FIELD_BOOL, FIELD_CHOICE };
+/* FIELD_CHOICES: an array of different choices, min to max of them. FIELD_TIME: an instant of RFC 3339. */
+enum field_type { FIELD_TEXT, FIELD_UUID, FIELD_INT, FIELD_BOOL, FIELD_CHOICE, FIELD_CHOICES, FIELD_TIME };
 
 /* One field of a JSON body. Unknown fields, wrong types, bad UTF-8 and NUL characters are answered 400 with the field's
  * name. */
@@ -17,14 +18,16 @@ struct body_field {
     enum field_type type;
     bool required;
     int64_t min, max;    /* TEXT: Unicode code points; INT: value */
-    const char *choices; /* CHOICE: "public|private" */
-    const char *pattern; /* NULL, or one of the named checks: "username", "email", "name" */
+    const char *choices; /* CHOICE, CHOICES: "public|private" */
+    const char *pattern; /* NULL, or one of the named checks of body.c: "username", "email", "phone", … */
     const char *doc;
+    bool nullable; /* null is as good as a value: "not given", in a PATCH (RFC 7396) "take it away" */
 };
 
 struct body {
     const char *name;                /* schema name in OpenAPI: "PostMessage" */
     const struct body_field *fields; /* ended by name NULL */
+    bool is_patch;                   /* a merge patch (RFC 7396): application/merge-patch+json is taken as well */
 };
 
 struct route {
@@ -36,6 +39,7 @@ struct route {
     enum request_step (*run)(struct request *r);
     const char *doc;
     bool plain_params; /* the {…} parts are text */
+    unsigned roles;    /* bits of enum role of which the person needs one; 0: anybody who is logged in */
 };
 
 extern const struct route routes[]; /* ended by path NULL */
