@@ -146,7 +146,7 @@ static err masters_take(struct masters *m, const PGresult *rows)
         found.held[found.count++] = found.own;
         sodium_memzero(&newest, sizeof newest);
     } else {
-        return err_set(FATAL, "vault.master_key is none of the master keys of this database (the newest is number %d)",
+        return err_set(FATAL, "vault.master_key is not among the master keys in use; set it to number %d",
                        (int)pg_int(rows, 0, NUMBER));
     }
     *m = found;

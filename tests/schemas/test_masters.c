@@ -211,9 +211,13 @@ START_TEST(a_rotation_that_was_cut_short_goes_on_and_another_one_has_to_wait)
     ck_assert_msg(begin(&again, THIRD) == OK, "%s", err_message());
     ck_assert_uint_eq(rewrap_all(&again), 20);
     ck_assert_int_eq(masters_newest(&again)->number, 3);
-    struct vault *third = vault_with(THIRD);
-    same_key(third, old, ensured(old));
+    struct vault *third = vault_with(THIRD), *second = vault_with(NEW);
+    same_key(third, second, ensured(second));
+    struct uuid subject = fresh();
+    ck_assert_int_eq(vault_ensure(old, database.pg, &subject, 1), FATAL); /* it was not given the second in time */
+    ck_assert_ptr_nonnull(strstr(err_message(), "set it to number 3"));
     vault_destroy(third);
+    vault_destroy(second);
     vault_destroy(old);
 }
 END_TEST

@@ -15,6 +15,14 @@ static const struct body_field fields[] = {
     { "count", FIELD_INT, false, -5, 100 },
     { "loud", FIELD_BOOL, false },
     { "kind", FIELD_CHOICE, false, .choices = "public|private" },
+    { "kinds", FIELD_CHOICES, false, 1, 2, .choices = "a|b|c" },
+    { "when", FIELD_TIME, false },
+    { "bio", FIELD_TEXT, false, 0, 20, .pattern = "prose", .nullable = true },
+    { "phone", FIELD_TEXT, false, .max = 20, .pattern = "phone" },
+    { "born", FIELD_TEXT, false, .max = 20, .pattern = "date" },
+    { "site", FIELD_TEXT, false, .max = 50, .pattern = "url" },
+    { "locale", FIELD_TEXT, false, .max = 70, .pattern = "locale" },
+    { "zone", FIELD_TEXT, false, .max = 70, .pattern = "time_zone" },
     { 0 },
 };
 static const struct body body = { "Thing", fields };
@@ -62,6 +70,64 @@ START_TEST(a_good_body_is_read)
     ck_assert(body_str(&r, "count").ptr == NULL && body_str(&r, "nothing").ptr == NULL);
     passes(" { \"title\" : \"\\u00fc\\ud83d\\ude00\" } ");
     ck_assert(str_equal(body_str(&r, "title"), STR("\xc3\xbc\xf0\x9f\x98\x80")));
+}
+END_TEST
+
+START_TEST(null_stands_only_where_it_may)
+{
+    passes("{\"title\":\"x\",\"bio\":null}");
+    ck_assert(body_str(&r, "bio").ptr == NULL && json_is_null(json_object_get(r.body, "bio")));
+    fails("{\"title\":null}", "title", "must be a string");
+    fails("{\"title\":\"x\",\"when\":null}", "when", "RFC 3339");
+}
+END_TEST
+
+START_TEST(an_array_of_choices_has_each_at_most_once)
+{
+    passes("{\"title\":\"x\",\"kinds\":[\"c\",\"a\"]}");
+    static const char *const wrong[] = { "[]",  "[\"a\",\"b\",\"c\"]", "[\"a\",\"a\"]", "[\"d\"]",      "\"a\"",
+                                         "[1]", "[\"a|b\"]",           "[null]",        "{\"a\":\"a\"}" };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char text[100];
+        snprintf(text, sizeof text, "{\"title\":\"x\",\"kinds\":%s}", wrong[i]);
+        fails(text, "kinds", "none twice: a, b, c");
+    }
+}
+END_TEST
+
+static void every(const char *name, bool good, const char *const *values)
+{
+    for (; *values; values++) {
+        char text[200];
+        snprintf(text, sizeof text, "{\"title\":\"x\",\"%s\":\"%s\"}", name, *values);
+        if (good)
+            passes(text);
+        else
+            fails(text, name, "must");
+    }
+}
+
+START_TEST(texts_of_a_profile_have_their_forms)
+{
+    every("when", true, (const char *const[]){ "2027-01-31T12:00:00Z", "2027-01-31T12:00:00.5+02:00", NULL });
+    every("when", false, (const char *const[]){ "2027-01-31", "tomorrow", "2027-02-30T12:00:00Z", NULL });
+    every("phone", true, (const char *const[]){ "+12", "+4930123456", "+123456789012345", NULL });
+    every("phone", false,
+          (const char *const[]){ "", "+", "+1", "4930123456", "+0123", "+49 30 1", "+1234567890123456", "+49a", NULL });
+    every("born", true, (const char *const[]){ "1900-01-01", "2000-02-29", "1990-12-31", NULL });
+    every("born", false,
+          (const char *const[]){ "1899-12-31", "2001-02-29", "2999-01-01", "1990-1-1", "1990-12-31T", "1990/12/31", "",
+                                 NULL });
+    every("site", true, (const char *const[]){ "https://example.org", "http://a.b/c?d=e#f", NULL });
+    every("site", false,
+          (const char *const[]){ "", "https://", "javascript:alert(1)", "https:///x", "ftp://a", "https://a b",
+                                 "//example.org", "https://a<b>", "HTTPS//a", NULL });
+    every("locale", true, (const char *const[]){ "de", "de-AT", "zh-Hant-TW", "en-US-u-hc-h12", NULL });
+    every("locale", false, (const char *const[]){ "", "d", "de_", "de-", "x y", "german language", "\u00e4", NULL });
+    every("zone", true, (const char *const[]){ "Europe/Vienna", "UTC", "America/Argentina/Salta", NULL });
+    every("zone", false, (const char *const[]){ "", "Europe/Atlantis", "europe vienna", "+01:00", NULL });
+    every("bio", true, (const char *const[]){ "", "two\\nlines\\t!", NULL });
+    every("bio", false, (const char *const[]){ "bell\\u0007", "\\u007f", NULL });
 }
 END_TEST
 
@@ -204,6 +270,9 @@ static void add(TCase *tests)
     arena_init(&r.arena, 0);
     strcpy(r.request_id, "test");
     tcase_add_test(tests, a_good_body_is_read);
+    tcase_add_test(tests, null_stands_only_where_it_may);
+    tcase_add_test(tests, an_array_of_choices_has_each_at_most_once);
+    tcase_add_test(tests, texts_of_a_profile_have_their_forms);
     tcase_add_test(tests, what_is_no_json_is_told_with_its_place);
     tcase_add_test(tests, a_name_that_stands_twice_is_named);
     tcase_add_test(tests, nesting_has_a_limit);

@@ -56,11 +56,37 @@ START_TEST(a_cursor_that_was_changed_or_cut_is_refused)
 }
 END_TEST
 
+START_TEST(a_position_may_have_any_length)
+{
+    struct cursors *c = cursors_create(key);
+    struct arena arena;
+    arena_init(&arena, 0);
+    char bytes[CURSOR_TEXT_MAX + 1];
+    memset(bytes, 'x', sizeof bytes);
+    struct str back;
+    for (size_t len = 0; len <= CURSOR_TEXT_MAX; len++) {
+        struct str text = cursor_format_text(c, &arena, STR("search:a"), (struct str){ bytes, len });
+        ck_assert(cursor_parse_text(c, &arena, STR("search:a"), text, &back));
+        ck_assert(str_equal(back, (struct str){ bytes, len }));
+        ck_assert(!cursor_parse_text(c, &arena, STR("search:b"), text, &back));
+        ((char *)text.ptr)[text.len / 2] ^= 1;
+        ck_assert(!cursor_parse_text(c, &arena, STR("search:a"), text, &back));
+        ck_assert(!cursor_parse_text(c, &arena, STR("search:a"), (struct str){ text.ptr, text.len - 1 }, &back));
+        arena_reset(&arena);
+    }
+    struct str longer = cursor_format_text(c, &arena, STR("a"), (struct str){ bytes, sizeof bytes });
+    ck_assert(!cursor_parse_text(c, &arena, STR("a"), longer, &back));
+    arena_finish(&arena);
+    cursors_destroy(c);
+}
+END_TEST
+
 static void add(TCase *tests)
 {
     tcase_add_test(tests, a_cursor_leads_back_to_its_position);
     tcase_add_test(tests, a_cursor_of_another_list_or_of_another_key_is_refused);
     tcase_add_test(tests, a_cursor_that_was_changed_or_cut_is_refused);
+    tcase_add_test(tests, a_position_may_have_any_length);
 }
 
 int main(void)

@@ -1,0 +1,41 @@
+#include "gateway/list.h"
+
+#include "gateway/cursor.h"
+#include "gateway/gateway.h"
+
+bool list_begin(struct request *r, struct list *l)
+{
+    int64_t limit = LIST_DEFAULT;
+    bool bad = false;
+    struct str cursor;
+    request_query_int(r, "limit", 1, LIST_MAX, &limit, &bad);
+    if (bad)
+        return false;
+    l->limit = (int)limit;
+    l->after = (struct str){ 0 };
+    if (!request_query(r, "cursor", &cursor) ||
+        cursor_parse_text(r->gateway->cursors, &r->arena, l->name, cursor, &l->after))
+        return true;
+    problem(r, 400, "bad_query", "cursor", "Give the nextCursor of the page before, with the same parameters.");
+    return false;
+}
+
+struct json list_open(struct request *r)
+{
+    struct json j = response_json(r, 200);
+    json_open(&j, '{');
+    json_key(&j, "items");
+    json_open(&j, '[');
+    return j;
+}
+
+void list_close(struct request *r, struct json *j, const struct list *l, bool more, struct str last)
+{
+    json_close(j, ']');
+    json_key(j, "nextCursor");
+    if (more)
+        json_str(j, cursor_format_text(r->gateway->cursors, &r->arena, l->name, last));
+    else
+        json_none(j);
+    json_close(j, '}');
+}
