@@ -1,6 +1,5 @@
 /* auth: register, log in, refresh, log out. Passwords are hashed on their own pool; what is decided about accounts and
  * sessions is decided by the users worker. */
-#include <arpa/inet.h>
 #include <microhttpd.h>
 #include <sodium.h>
 
@@ -61,18 +60,6 @@ static void password_wipe(struct request *r, struct login *l)
     sodium_memzero((char *)l->password.ptr, l->password.len);
     sodium_memzero(r->body_bytes.ptr, r->body_bytes.len);
     l->password.len = 0;
-}
-
-static struct str client_address(struct request *r)
-{
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    char *text = arena_alloc(&r->arena, INET6_ADDRSTRLEN);
-    const struct sockaddr *address = info ? info->client_addr : NULL;
-    if (address && address->sa_family == AF_INET)
-        inet_ntop(AF_INET, &((const struct sockaddr_in *)address)->sin_addr, text, INET6_ADDRSTRLEN);
-    else if (address && address->sa_family == AF_INET6)
-        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)address)->sin6_addr, text, INET6_ADDRSTRLEN);
-    return str_of(text);
 }
 
 /* Runs on the thread that parses the request: only there may its headers be read. */

@@ -116,6 +116,7 @@ static void exchange_clear(struct exchange *e, struct MHD_Connection *connection
     struct request *r = &e->request;
     r->connection = connection;
     r->route = NULL;
+    r->client = (struct client){ 0 };
     r->query = (struct str){ 0 };
     r->body = NULL;
     r->claims = (struct claims){ 0 };
@@ -245,6 +246,13 @@ static size_t head_bytes(struct MHD_Connection *connection)
     return info ? info->header_size : 0;
 }
 
+static struct client find_client(const struct exchange *e, const struct http_head *head)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(e->request.connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    return client_find(e->all->options.proxies, address_of_peer(info ? info->client_addr : NULL), head);
+}
+
 static enum MHD_Result take_head(struct exchange *e, const char *method, const char *version)
 {
     struct request *r = &e->request;
@@ -263,6 +271,7 @@ static enum MHD_Result take_head(struct exchange *e, const char *method, const c
     bool too_many = head.count > HTTP_MAX_HEADERS;
     if (too_many)
         head.count = HTTP_MAX_HEADERS;
+    r->client = find_client(e, &head);
     bool good = http_check(&head, arena_alloc_raw(&r->arena, e->target.len), &e->facts, &fault);
     identify(e);
     if (e->all->options.layout_known && !too_many && !http_layout_is_clean(&head, e->target_in_place, size)) {

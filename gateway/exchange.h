@@ -25,6 +25,7 @@ struct exchanges_options {
     bool (*authenticate)(struct request *r);
     const uint8_t *hash_key; /* 32 bytes */
     bool layout_known;       /* see http_layout.h */
+    const struct proxies *proxies;
     size_t max_header_bytes, max_body_bytes;
     int64_t read_timeout_us, write_timeout_us, idle_timeout_us;
     int64_t deadline_us; /* for the handler's work */

@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "gateway/client_address.h"
 #include "ops/runtime/err.h"
 #include "ops/runtime/json.h"
 #include "ops/runtime/mem.h"
@@ -45,6 +46,7 @@ struct request {
     struct server *server;
     struct MHD_Connection *connection;
     const struct route *route;
+    struct client client;             /* who it comes from (client_address.h) */
     struct arena arena;               /* lives until the answer is sent */
     struct str params[REQUEST_MAX_PARAMS]; /* {name} parts of the path, in order */
     struct uuid ids[REQUEST_MAX_PARAMS];   /* the same as UUIDs, where the route says they are (checked) */

@@ -39,6 +39,12 @@ const struct setting http_settings[] = {
       .doc = "How long a client may take to read an answer." },
     { "gateway.drain_timeout_ms", SETTING_INT, .def = "5000", .min = 0, .max = 600000, .unit = "ms",
       .doc = "How long a stopping gateway waits for requests that have begun." },
+    { "gateway.proxies", SETTING_TEXT, .def = "", .max = 4096,
+      .doc = "Proxies whose word about the client's address counts: addresses and networks like 10.0.0.0/8 or "
+             "2001:db8::/32, separated by commas. Empty: none." },
+    { "gateway.proxy_header", SETTING_CHOICE, .def = "x-forwarded-for", .choices = "x-forwarded-for|forwarded",
+      .doc = "The header those proxies write: X-Forwarded-For (and X-Forwarded-Proto) or Forwarded (RFC 7239). The "
+             "other one is not looked at, since it may be the client's." },
     { 0 },
 };
 
@@ -56,6 +62,7 @@ struct server {
     struct connections *connections;
     struct lane *lanes;
     int lane_count;
+    struct proxies proxies;
     int64_t drain_timeout_us;
     atomic_bool draining;
 };
@@ -180,6 +187,7 @@ static struct exchanges *start_exchanges(struct server *s, const struct config *
         .authenticate = s->options.authenticate,
         .hash_key = s->options.hash_key,
         .layout_known = layout_known,
+        .proxies = &s->proxies,
         .max_header_bytes = (size_t)config_int(config, "gateway.max_header_bytes"),
         .max_body_bytes = (size_t)config_int(config, "gateway.max_body_bytes"),
         .read_timeout_us = config_int(config, "gateway.read_timeout_ms") * 1000,
@@ -191,6 +199,9 @@ static struct exchanges *start_exchanges(struct server *s, const struct config *
 
 static err server_start(struct server *s, const struct config *config)
 {
+    s->proxies.header =
+        strcmp(config_text(config, "gateway.proxy_header"), "forwarded") == 0 ? PROXY_FORWARDED : PROXY_X_FORWARDED_FOR;
+    TRY(proxies_parse(config_text(config, "gateway.proxies"), &s->proxies));
     struct connections_options options = {
         .address = config_text(config, "gateway.address"),
         .port = (int)config_int(config, "gateway.port"),
