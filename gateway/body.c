@@ -2,6 +2,8 @@
  */
 #include <assert.h>
 #include <stdio.h>
+#include <unicode/uchar.h>
+#include <unicode/ustring.h>
 
 #include "gateway/json_arena.h"
 #include "gateway/problem.h"
@@ -9,7 +11,8 @@
 #include "gateway/route.h"
 #include "ops/runtime/clock.h"
 
-#define FAULTS_MAX 16
+#define FAULTS_MAX     16
+#define USERNAME_UNITS 256 /* UTF-16 */
 
 struct faults {
     struct arena *arena;
@@ -73,12 +76,29 @@ static bool is_blank(struct str s)
     return true;
 }
 
+/* Of any script; the marks are what such scripts as Devanagari write their vowels with. */
+static bool is_letter_or_digit(UChar32 c, bool or_mark)
+{
+    int8_t type = u_charType(c);
+    return u_isUAlphabetic(c) || type == U_DECIMAL_DIGIT_NUMBER ||
+           (or_mark && (type == U_NON_SPACING_MARK || type == U_COMBINING_SPACING_MARK));
+}
+
 static bool is_username(struct str s)
 {
-    for (size_t i = 0; i < s.len; i++)
-        if (!is_alphanumeric(s.ptr[i]) && !strchr("._-", s.ptr[i]))
+    UChar units[USERNAME_UNITS];
+    UChar32 points[USERNAME_UNITS];
+    int32_t len = 0;
+    UErrorCode code = U_ZERO_ERROR;
+    u_strFromUTF8(units, USERNAME_UNITS, &len, s.ptr, (int32_t)s.len, &code);
+    u_strToUTF32(points, USERNAME_UNITS, &len, units, len, &code);
+    if (U_FAILURE(code) || len == 0 || !is_letter_or_digit(points[0], false) ||
+        !is_letter_or_digit(points[len - 1], true))
+        return false;
+    for (int32_t i = 0; i < len; i++)
+        if (!is_letter_or_digit(points[i], true) && points[i] != '.' && points[i] != '_' && points[i] != '-')
             return false;
-    return s.len > 0 && is_alphanumeric(s.ptr[0]) && is_alphanumeric(s.ptr[s.len - 1]);
+    return true;
 }
 
 /* Something, one '@', and a domain of labels. Whether it is somebody's, only a message to it can tell. */
@@ -123,7 +143,7 @@ static const struct {
     const char *allowed;
 } patterns[] = {
     { "username", is_username,
-      "may have ASCII letters, digits, '.', '_' and '-', and begins and ends with a letter or digit" },
+      "may have letters, digits, '.', '_' and '-', and begins and ends with a letter or digit" },
     { "email", is_email, "must be an e-mail address like somebody@example.org" },
     { "name", is_name, "must not be blank and must not have control characters" },
     { "prose", text_is_prose, "must not have control characters but line breaks and tabs" },

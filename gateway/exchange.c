@@ -44,7 +44,7 @@ struct exchange {
     const char *target_in_place; /* where libmicrohttpd keeps it */
     struct str target;
     struct http_facts facts;
-    enum { AT_HEAD, AT_BODY, AT_HANDLER } stage;
+    enum { AT_HEAD, AT_BODY, AT_ADMIT, AT_HANDLER } stage;
     bool refused;    /* the answer is known; the body is dropped */
     bool counted;    /* in exchanges.in_progress */
     bool busy;       /* in exchanges.busy */
@@ -388,30 +388,69 @@ static enum MHD_Result end_busy(struct exchange *e)
     return MHD_YES;
 }
 
+/* Counted before `closing` is looked at: server_stop, which does it the other way round, misses nobody. false: the
+ * server stops, and that has been answered. */
+static bool begin_busy(struct exchange *e, enum MHD_Result *ret)
+{
+    struct request *r = &e->request;
+    e->busy = true;
+    atomic_fetch_add(&e->all->busy, 1);
+    if (!atomic_load(&e->all->closing))
+        return true;
+    problem(r, 503, "stopping", NULL, "This gateway is about to stop; another one will answer.");
+    response_header(r, "Retry-After", "1");
+    end_busy(e);
+    *ret = answer(e);
+    return false;
+}
+
+/* true: e belongs to somebody else, or is on its way back. */
+static bool is_handed_on(struct exchange *e, enum request_step step)
+{
+    if (step == REQUEST_SUSPENDED)
+        return true;
+    if (atomic_load_explicit(&e->hold, memory_order_relaxed) == HELD_HERE)
+        return false;
+    request_resume(&e->request); /* suspended before it turned out that nobody takes it */
+    return true;
+}
+
 static enum MHD_Result run_handler(struct exchange *e)
 {
     struct request *r = &e->request;
+    enum MHD_Result result;
     e->stage = AT_HANDLER;
-    /* Counted before `closing` is looked at: server_stop, which does it the other way round, misses nobody. */
-    e->busy = true;
-    atomic_fetch_add(&e->all->busy, 1);
-    if (atomic_load(&e->all->closing)) {
-        problem(r, 503, "stopping", NULL, "This gateway is about to stop; another one will answer.");
-        response_header(r, "Retry-After", "1");
-        end_busy(e);
-        return answer(e);
-    }
+    if (!begin_busy(e, &result))
+        return result;
     log_context(r->request_id, NULL, r->trace);
     enum request_step step = r->route->run(r);
     log_context(NULL, NULL, NULL);
-    if (step == REQUEST_SUSPENDED)
-        return MHD_YES; /* e belongs to somebody else */
-    if (atomic_load_explicit(&e->hold, memory_order_relaxed) != HELD_HERE) {
-        request_resume(r); /* suspended before it turned out that nobody takes it */
+    if (is_handed_on(e, step))
         return MHD_YES;
-    }
     end_busy(e);
     return answer(e);
+}
+
+/* Who was admitted has no answer yet. */
+static enum MHD_Result take_admission(struct exchange *e)
+{
+    end_busy(e);
+    return e->request.response.status != 0 ? answer(e) : run_handler(e);
+}
+
+static enum MHD_Result run_admit(struct exchange *e)
+{
+    struct request *r = &e->request;
+    enum MHD_Result result;
+    if (!e->all->options.admit || r->route->auth == AUTH_NONE)
+        return run_handler(e);
+    e->stage = AT_ADMIT;
+    if (!begin_busy(e, &result))
+        return result;
+    log_context(r->request_id, NULL, r->trace);
+    enum request_step step = e->all->options.admit(r);
+    log_context(NULL, NULL, NULL);
+    return is_handed_on(e, step) ? MHD_YES : take_admission(e);
 }
 
 static enum MHD_Result take_end_of_body(struct exchange *e)
@@ -426,13 +465,17 @@ static enum MHD_Result take_end_of_body(struct exchange *e)
         hash_request(e);
         name_command(e);
     }
-    return run_handler(e);
+    return run_admit(e);
 }
 
 /* Back from being suspended. */
 static enum MHD_Result take_answer(struct exchange *e)
 {
     bool abandoned = atomic_load(&e->hold) == ABANDONED;
+    if (!abandoned && e->stage == AT_ADMIT) {
+        atomic_store(&e->hold, HELD_HERE); /* nobody else has it; the handler may hand it on again */
+        return take_admission(e);
+    }
     end_busy(e);
     if (!abandoned)
         return answer(e);
@@ -473,6 +516,7 @@ enum MHD_Result exchange_step(struct exchange *e, const char *method, const char
         return take_head(e, method, version);
     case AT_BODY:
         return *upload_size > 0 ? take_body(e, upload, upload_size) : take_end_of_body(e);
+    case AT_ADMIT:
     case AT_HANDLER:
         break;
     }

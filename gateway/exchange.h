@@ -23,6 +23,7 @@ struct exchanges_options {
     const struct route *routes;
     const struct http_metrics *metrics;
     bool (*authenticate)(struct request *r);
+    enum request_step (*admit)(struct request *r);
     const uint8_t *hash_key; /* 32 bytes */
     bool layout_known;       /* see http_layout.h */
     const struct proxies *proxies;

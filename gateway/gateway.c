@@ -8,6 +8,8 @@
 #include "gateway/cursor.h"
 #include "gateway/page_cache.h"
 #include "gateway/password.h"
+#include "gateway/refresh_token.h"
+#include "gateway/throttle.h"
 #include "gateway/token.h"
 #include "ops/runtime/clock.h"
 #include "topics/topics.h"
@@ -78,7 +80,7 @@ static int hashing_threads(const struct config *config)
 static err gateway_fill(struct gateway *g)
 {
     const struct config *config = g->config;
-    uint8_t key[32];
+    uint8_t key[32], secret_key[32];
     g->id = uuid_v7(clock_wall_ms());
     g->accepted = accepted_create();
     g->pages = page_cache_create((size_t)config_int(config, "gateway.page_cache_bytes"));
@@ -87,6 +89,11 @@ static err gateway_fill(struct gateway *g)
     token_derive_key(g->tokens, "requests", g->hash_key);
     token_derive_key(g->tokens, "cursors1", key);
     g->cursors = cursors_create(key);
+    token_derive_key(g->tokens, "refresh1", secret_key);
+    token_derive_key(g->tokens, "refcheck", key);
+    g->refresh_tokens = refresh_tokens_create(key, secret_key);
+    token_derive_key(g->tokens, "throttle", key);
+    g->throttle = throttle_create(config, key);
     TRY(password_create(config, &g->password));
     TRY(vault_create(config, &g->vault));
     TRY(pool_create(&(struct pool_options){ .name = "reads",
@@ -146,6 +153,8 @@ void gateway_destroy(struct gateway *g)
     vault_destroy(g->vault);
     password_destroy(g->password);
     cursors_destroy(g->cursors);
+    throttle_destroy(g->throttle);
+    refresh_tokens_destroy(g->refresh_tokens);
     tokens_destroy(g->tokens);
     page_cache_destroy(g->pages);
     accepted_destroy(g->accepted);

@@ -12,6 +12,8 @@ struct accepted;
 struct cursors;
 struct page_cache;
 struct password;
+struct refresh_tokens;
+struct throttle;
 struct tokens;
 
 struct gateway {
@@ -23,6 +25,8 @@ struct gateway {
     struct dispatch *dispatch;
     struct pool *reads, *hashing;
     struct tokens *tokens;
+    struct refresh_tokens *refresh_tokens;
+    struct throttle *throttle;
     struct cursors *cursors;
     struct password *password;
     struct page_cache *pages;

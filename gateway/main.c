@@ -8,6 +8,7 @@
 #include "gateway/password.h"
 #include "gateway/probes.h"
 #include "gateway/server.h"
+#include "gateway/throttle.h"
 #include "gateway/token.h"
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
@@ -17,8 +18,9 @@
 #define GRACE_US 1500000 /* for outcomes that are on their way when we are asked to stop */
 
 static const struct setting *const tables[] = {
-    http_settings,     gateway_settings, token_settings,  password_settings, vault_settings,
-    producer_settings, codec_settings,   topics_settings, runtime_settings,  NULL,
+    http_settings,  gateway_settings,  token_settings, password_settings, throttle_settings,
+    vault_settings, producer_settings, codec_settings, topics_settings,   runtime_settings,
+    NULL,
 };
 
 struct program {

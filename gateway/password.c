@@ -1,6 +1,7 @@
 #include "gateway/password.h"
 
 #include <argon2.h>
+#include <crypt.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -11,6 +12,10 @@
 #define HASH_LEN   32
 #define LANES      1
 #define MAX_MEMORY 1048576 /* KiB; what a stored hash may ask for */
+
+#define BCRYPT_LEN      60
+#define BCRYPT_COST_MAX 16  /* what a stored hash may ask for: seconds */
+#define CLEAR_MAX       513 /* bytes, with a NUL; 128 code points */
 
 struct password {
     uint32_t memory_kib, iterations;
@@ -142,6 +147,36 @@ static void phc_format(const struct phc *phc, char ret_text[PASSWORD_HASH_MAX])
              phc->lanes, salt, hash);
 }
 
+/* --- bcrypt: only ever read, of people who came from elsewhere --- */
+
+static int bcrypt_cost(struct str hash)
+{
+    if (hash.len != BCRYPT_LEN || memcmp(hash.ptr, "$2", 2) != 0 || !memchr("aby", hash.ptr[2], 3) ||
+        hash.ptr[3] != '$' || hash.ptr[6] != '$')
+        return -1;
+    int tens = hash.ptr[4] - '0', ones = hash.ptr[5] - '0';
+    return tens < 0 || tens > 9 || ones < 0 || ones > 9 ? -1 : tens * 10 + ones;
+}
+
+static err bcrypt_verify(struct str clear, struct str hash)
+{
+    if (bcrypt_cost(hash) > BCRYPT_COST_MAX)
+        return err_set(REJECT, "the stored bcrypt hash has a cost of more than %d", BCRYPT_COST_MAX);
+    char text[CLEAR_MAX], setting[BCRYPT_LEN + 1];
+    if (clear.len >= sizeof text)
+        return err_set(REJECT, "the password does not match");
+    memcpy(text, clear.ptr, clear.len);
+    text[clear.len] = '\0';
+    memcpy(setting, hash.ptr, BCRYPT_LEN);
+    setting[BCRYPT_LEN] = '\0';
+    struct crypt_data work_area = { 0 };
+    const char *computed = crypt_rn(text, setting, &work_area, sizeof work_area);
+    bool same = computed && strlen(computed) == BCRYPT_LEN && sodium_memcmp(computed, setting, BCRYPT_LEN) == 0;
+    sodium_memzero(text, sizeof text);
+    sodium_memzero(&work_area, sizeof work_area);
+    return same ? OK : err_set(REJECT, "the password does not match");
+}
+
 err password_create(const struct config *config, struct password **ret)
 {
     if (sodium_init() < 0)
@@ -179,12 +214,21 @@ err password_hash(const struct password *p, struct str clear, char ret_hash[PASS
 
 err password_verify(const struct password *p, struct str clear, struct str hash)
 {
+    if (bcrypt_cost(hash) >= 0)
+        return bcrypt_verify(clear, hash);
     struct phc phc;
     if (!phc_parse(hash.len > 0 ? hash : str_of(p->nobody), &phc))
-        return err_set(REJECT, "the stored hash is not one of argon2id");
+        return err_set(REJECT, "the stored hash is neither argon2id nor bcrypt");
     uint8_t computed[sizeof phc.hash];
     TRY(argon2id(clear, &phc, computed));
     if (sodium_memcmp(computed, phc.hash, phc.hash_len) != 0)
         return err_set(REJECT, "the password does not match");
     return OK;
+}
+
+bool password_is_dated(const struct password *p, struct str hash)
+{
+    struct phc phc;
+    return !phc_parse(hash, &phc) || phc.memory_kib != p->memory_kib || phc.iterations != p->iterations ||
+           phc.lanes != LANES;
 }

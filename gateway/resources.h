@@ -4,9 +4,12 @@
 #include "gateway/route.h"
 
 /* auth.c */
-extern const struct body register_body, login_body, refresh_body;
+extern const struct body register_body, login_body;
 enum request_step auth_register(struct request *r);
 enum request_step auth_login(struct request *r);
+
+/* sessions.c */
+extern const struct body refresh_body;
 enum request_step auth_refresh(struct request *r);
 enum request_step auth_logout(struct request *r);
 

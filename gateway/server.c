@@ -185,6 +185,7 @@ static struct exchanges *start_exchanges(struct server *s, const struct config *
         .routes = s->options.routes,
         .metrics = s->options.metrics,
         .authenticate = s->options.authenticate,
+        .admit = s->options.admit,
         .hash_key = s->options.hash_key,
         .layout_known = layout_known,
         .proxies = &s->proxies,

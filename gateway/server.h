@@ -3,8 +3,9 @@
  *
  * Life of a request: its target is seen (a request is taken from the pool of them) → its head is complete: http_check,
  * route, authentication, media type, size → its body is read, or dropped when the answer is known already → body_check
- * → the route's handler → the answer is sent → the request goes back to the pool. A handler that hands the request on
- * leaves the connection suspended; request_resume brings it back to its thread, which sends what is filled in.
+ * → admit → the route's handler → the answer is sent → the request goes back to the pool. A handler that hands the
+ * request on leaves the connection suspended; request_resume brings it back to its thread, which sends what is filled
+ * in.
  *
  * Stopping: server_quiesce, then end the threads that own suspended requests (gateway_drain), then server_stop. */
 #pragma once
@@ -27,6 +28,10 @@ struct server_options {
     /* Fills r->claims, or a problem and returns false (token_authenticate). For routes with .auth; may be NULL when
      * there are none. */
     bool (*authenticate)(struct request *r);
+    /* The last look before the handler of a route with .auth, when the body is there: returns REQUEST_DONE with the
+     * response untouched to let the handler run, or filled to answer instead; or hands the request on, and whoever
+     * resumes it does the same. The handler runs on the connection's thread either way. NULL: none. */
+    enum request_step (*admit)(struct request *r);
     const uint8_t *hash_key; /* 32 bytes, for r->hash; kept */
     int64_t deadline_ms;     /* r->deadline_us lies this far ahead */
 };

@@ -7,7 +7,6 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-#include "gateway/base64url.h"
 #include "gateway/gateway.h"
 #include "gateway/route.h"
 #include "ops/runtime/clock.h"
@@ -33,7 +32,6 @@ struct tokens {
     const char *issuer, *audience;
     int64_t access_ttl_s, refresh_ttl_s;
     uint8_t derive_key[crypto_kdf_KEYBYTES];
-    uint8_t refresh_key[32];
     struct {
         pthread_mutex_t lock;
         unsigned next; /* the way to overwrite when none has expired */
@@ -98,7 +96,6 @@ err tokens_create(const struct config *config, struct tokens **ret)
     t->refresh_ttl_s = config_int(config, "auth.refresh_ttl_s");
     crypto_generichash(t->derive_key, sizeof t->derive_key, t->secrets[0], t->secret_lens[0],
                        (const uint8_t *)"aether.derive", 13);
-    token_derive_key(t, "refresh1", t->refresh_key);
     uint8_t kid[32];
     token_derive_key(t, "keyident", kid);
     sodium_bin2hex(t->kid, sizeof t->kid, kid, sizeof t->kid / 2);
@@ -316,49 +313,4 @@ bool token_authenticate(struct request *r)
     response_header(r, "WWW-Authenticate", "Bearer realm=\"aether\", error=\"invalid_token\", error_description=\"%s\"",
                     err_message());
     return false;
-}
-
-/* --- refresh tokens --- */
-
-#define REFRESH_BYTES (16 + 16 + REFRESH_SECRET_LEN)
-
-static void refresh_bytes(const struct refresh_token *t, uint8_t ret[REFRESH_BYTES])
-{
-    memcpy(ret, t->session_id.bytes, 16);
-    memcpy(ret + 16, t->user_id.bytes, 16);
-    memcpy(ret + 32, t->secret, REFRESH_SECRET_LEN);
-}
-
-void refresh_token_format(const struct refresh_token *t, char ret_text[REFRESH_TOKEN_LEN + 1])
-{
-    uint8_t bytes[REFRESH_BYTES];
-    refresh_bytes(t, bytes);
-    base64url_encode(bytes, sizeof bytes, ret_text);
-}
-
-bool refresh_token_parse(struct str text, struct refresh_token *ret)
-{
-    uint8_t bytes[REFRESH_BYTES];
-    if (!base64url_decode(text, bytes, sizeof bytes))
-        return false;
-    memcpy(ret->session_id.bytes, bytes, 16);
-    memcpy(ret->user_id.bytes, bytes + 16, 16);
-    memcpy(ret->secret, bytes + 32, REFRESH_SECRET_LEN);
-    return true;
-}
-
-void refresh_token_hash(const struct refresh_token *t, uint8_t ret_hash[REFRESH_HASH_LEN])
-{
-    uint8_t bytes[REFRESH_BYTES];
-    refresh_bytes(t, bytes);
-    crypto_generichash(ret_hash, REFRESH_HASH_LEN, bytes, sizeof bytes, NULL, 0);
-}
-
-void refresh_token_secret(const struct tokens *t, struct uuid command_id,
-                          const uint8_t presented_hash[REFRESH_HASH_LEN], uint8_t ret_secret[REFRESH_SECRET_LEN])
-{
-    uint8_t input[16 + REFRESH_HASH_LEN];
-    memcpy(input, command_id.bytes, 16);
-    memcpy(input + 16, presented_hash, REFRESH_HASH_LEN);
-    crypto_generichash(ret_secret, REFRESH_SECRET_LEN, input, sizeof input, t->refresh_key, sizeof t->refresh_key);
 }

@@ -39,7 +39,10 @@ class Answer:
 
 
 class Client:
-    """One connection to one of `urls`; a failed one moves on to the next. One thread."""
+    """One connection to one of `urls`; a failed one moves on to the next. One thread. `source` is the address it comes from: any
+    of 127.0.0.0/8 for a server on this machine."""
+
+    source = None
 
     def __init__(self, urls, timeout=20):
         self.urls = [urls] if isinstance(urls, str) else list(urls)
@@ -49,7 +52,8 @@ class Client:
 
     def connect(self):
         at = urllib.parse.urlsplit(self.urls[0])
-        self.connection = http.client.HTTPConnection(at.hostname, at.port, timeout=self.timeout)
+        self.connection = http.client.HTTPConnection(at.hostname, at.port, timeout=self.timeout,
+                                                     source_address=self.source and (self.source, 0))
         self.connection.connect()
         self.connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

@@ -136,12 +136,31 @@ def test_a_field_that_is_wrong_is_named(ada, room, route, field, body):
 
 
 @pytest.mark.parametrize("field, value", [
-    ("username", "ab"), ("username", "has space"), ("username", "Ünïcode"), ("username", "a" * 200), ("username", "semi;colon"),
+    ("username", "ab"), ("username", "has space"), ("username", "smile🙂"), ("username", "zero\u200bwidth"), ("username", "a" * 200), ("username", "semi;colon"),
     ("email", "no-at-sign"), ("email", "two@@example.org"), ("email", "@example.org"), ("email", "a@"), ("email", "a b@example.org"),
-    ("email", "a@example.org\r\nBcc: everybody@example.org"), ("password", "short"), ("firstName", "   "), ("firstName", "A\u0007B"),
+    ("email", "a@example.org\r\nBcc: everybody@example.org"), ("password", "short"), ("password", "x" * 129), ("password", "football1"),
+    ("password", "PASSWORD1"), ("password", REGISTER["username"].upper()), ("password", REGISTER["email"]), ("firstName", "   "), ("firstName", "A\u0007B"),
 ])
 def test_a_registration_says_what_a_field_may_be(ada, field, value):
     assert is_problem(send(ada, "POST", "/auth/register", body={**REGISTER, field: value}), 400, field)
+
+
+@pytest.mark.parametrize("field, value", [("roles", ["admin"]), ("id", NOWHERE), ("userId", NOWHERE), ("passwordHash", "$argon2id$"), ("createdAt", 0)])
+def test_nobody_makes_themselves_more_than_a_user(ada, field, value):
+    assert is_problem(send(ada, "POST", "/auth/register", body={**REGISTER, field: value}), 400, field)
+
+
+@pytest.mark.parametrize("route", ["/auth/register", "/auth/login"])
+def test_a_password_of_ten_megabytes_is_refused_before_it_is_sent(urls, route):
+    with Connection(urls[0]) as connection:
+        connection.send(f"POST {API}{route} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 10000040\r\n\r\n".encode())
+        assert connection.answer()[0] == 413
+
+
+@pytest.mark.parametrize("route", ["/auth/register", "/auth/login"])
+def test_a_password_of_a_megabyte_is_not_hashed(ada, route):
+    answer = send(ada, "POST", route, body={**BODIES[route], "password": "x" * 1_000_000})
+    assert answer.status in (400, 413) and is_problem(answer, answer.status)
 
 
 @pytest.mark.parametrize("value", ["PUBLIC", "secret", "", "public "])

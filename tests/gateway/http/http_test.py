@@ -558,6 +558,20 @@ class Requests(Case):
         self.assert_problem(connection.request("GET", "/private", Authorization="Bearer " + "a" * 10000), 401)
         self.assert_usable(connection)
 
+    def test_who_is_looked_at_once_more_is_let_in_or_turned_away_now_or_later(self):
+        connection = self.connect()
+        for _ in range(20):
+            for admit, status in (("yes", 200), ("no", 401), ("later", 200), ("later-no", 401)):
+                for method, path, body in (("GET", "/private", None), ("POST", "/private", {"title": "x"}), ("GET", "/private/later", None)):
+                    answer = connection.request(method, f"{path}?ms=1&admit={admit}", body, Authorization="Bearer good", X_Request_Id="me")
+                    if status == 401:
+                        self.assert_problem(answer, 401, "session_ended")
+                    else:
+                        self.assertEqual((answer.status, answer.json["requestId"]), (200, "me"))
+                    self.assert_usable(connection)
+        self.assertEqual(connection.request("GET", "/hello?admit=no").status, 200, "only where one has to be logged in")
+        self.assert_problem(connection.request("POST", "/private?admit=later", {"title": 1}, Authorization="Bearer good"), 400)
+
     def test_an_error_of_ours_tells_no_secret(self):
         connection = self.connect()
         answer = connection.request("GET", "/away")
@@ -909,7 +923,8 @@ class Stopping(unittest.TestCase):
         server = Server(drain_timeout_ms=300)
         connections = [Connection(server) for _ in range(10)]
         for i, connection in enumerate(connections):
-            connection.send(f"GET /{'never' if i % 2 else 'later?ms=60000'} HTTP/1.1\r\nHost: test\r\n\r\n")
+            path = ("never", "later?ms=60000", "private?admit=never")[i % 3]
+            connection.send(f"GET /{path} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer good\r\n\r\n")
         wait_until(lambda: server.metric("aether_gateway_requests_in_progress") == 11)
         server.process.send_signal(signal.SIGTERM)
         for connection in connections:

@@ -23,12 +23,18 @@ static struct {
     struct {
         struct request *request;
         int64_t due_us;
+        enum fate { ANSWERED, LET_IN, TURNED_AWAY } fate;
     } waiting[WAITING_MAX];
     size_t count;
     bool stopping;
 } later = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
 
 static atomic_bool dependency_is_up = true;
+
+static void turn_away(struct request *r)
+{
+    problem(r, 401, "session_ended", NULL, "This session has ended.");
+}
 
 static void *answer_later(void *unused)
 {
@@ -39,14 +45,19 @@ static void *answer_later(void *unused)
         bool answered = false;
         for (size_t i = 0; i < later.count; i++) {
             struct request *r = later.waiting[i].request;
+            enum fate fate = later.waiting[i].fate;
             if (later.waiting[i].due_us > now_us)
                 continue;
             later.waiting[i--] = later.waiting[--later.count];
             answered = true;
-            struct json j = response_json(r, 200);
-            json_open(&j, '{');
-            json_field_str(&j, "requestId", str_of(r->request_id));
-            json_close(&j, '}');
+            if (fate == TURNED_AWAY) {
+                turn_away(r);
+            } else if (fate == ANSWERED) {
+                struct json j = response_json(r, 200);
+                json_open(&j, '{');
+                json_field_str(&j, "requestId", str_of(r->request_id));
+                json_close(&j, '}');
+            }
             request_resume(r);
         }
         if (!answered && later.count == 0) {
@@ -61,19 +72,14 @@ static void *answer_later(void *unused)
     return NULL;
 }
 
-/* ?ms=: after so long; 0: at once, very likely before the handler has returned. */
-static enum request_step run_later(struct request *r)
+static enum request_step settle_later(struct request *r, int64_t ms, enum fate fate)
 {
-    int64_t ms = 0;
-    bool bad = false;
-    request_query_int(r, "ms", 0, 60000, &ms, &bad);
-    if (bad)
-        return REQUEST_DONE;
     request_suspend(r);
     pthread_mutex_lock(&later.lock);
     bool full = later.count == WAITING_MAX;
     if (!full) {
         later.waiting[later.count].request = r;
+        later.waiting[later.count].fate = fate;
         later.waiting[later.count++].due_us = clock_mono_us() + ms * 1000;
         pthread_cond_signal(&later.changed);
     }
@@ -82,6 +88,15 @@ static enum request_step run_later(struct request *r)
         return REQUEST_SUSPENDED;
     problem(r, 503, "overloaded", NULL, "Too many wait.");
     return REQUEST_DONE; /* suspended all the same: the server has to cope */
+}
+
+/* ?ms=: after so long; 0: at once, very likely before the handler has returned. */
+static enum request_step run_later(struct request *r)
+{
+    int64_t ms = 0;
+    bool bad = false;
+    request_query_int(r, "ms", 0, 60000, &ms, &bad);
+    return bad ? REQUEST_DONE : settle_later(r, ms, ANSWERED);
 }
 
 static enum request_step run_never(struct request *r)
@@ -220,6 +235,7 @@ static const struct route table[] = {
     { GET, "/named/{name}", "named", AUTH_NONE, NULL, run_echo, "", .plain_params = true },
     { GET, "/private", "private_get", AUTH_USER, NULL, run_echo, "" },
     { POST, "/private", "private_post", AUTH_USER, &thing, run_echo, "" },
+    { GET, "/private/later", "private_later", AUTH_USER, NULL, run_later, "" },
     { POST, "/bare", "bare", AUTH_NONE, NULL, run_echo, "" },
     { GET, "/later", "later", AUTH_NONE, NULL, run_later, "" },
     { POST, "/later", "later_post", AUTH_NONE, &thing, run_later, "" },
@@ -247,6 +263,22 @@ static bool authenticate(struct request *r)
     problem(r, 401, "invalid_token", NULL, "Say Bearer good.");
     response_header(r, "WWW-Authenticate", "Bearer error=\"invalid_token\"");
     return false;
+}
+
+/* ?admit=: yes (or absent), no, later, later-no, never */
+static enum request_step admit(struct request *r)
+{
+    struct str how = { 0 };
+    request_query(r, "admit", &how);
+    if (str_equal(how, STR("later")))
+        return settle_later(r, 1, LET_IN);
+    if (str_equal(how, STR("later-no")))
+        return settle_later(r, 1, TURNED_AWAY);
+    if (str_equal(how, STR("never")))
+        return run_never(r);
+    if (str_equal(how, STR("no")))
+        turn_away(r);
+    return REQUEST_DONE;
 }
 
 static bool ask_dependency(void *context, int64_t *ret_latency_us)
@@ -300,6 +332,7 @@ int main(int argc, char **argv)
         .metrics = metrics,
         .health = health,
         .authenticate = authenticate,
+        .admit = admit,
         .deadline_ms = 5000,
     };
     if (server_create(&options, &server) != OK)

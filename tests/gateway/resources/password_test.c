@@ -88,6 +88,63 @@ START_TEST(nobody_takes_as_long_as_somebody)
 }
 END_TEST
 
+/* Vectors of OpenBSD's and of John the Ripper's bcrypt; the last two of crypt_blowfish's own test. */
+static const struct {
+    const char *clear, *hash;
+} bcrypt[] = {
+    { "U*U", "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW" },
+    { "U*U*U", "$2a$05$XXXXXXXXXXXXXXXXXXXXXOAcXxm9kjPGEMsLznoKqmqw7tc8WCx4a" },
+    { "\xff\xa3"
+      "345",
+      "$2y$05$/OK.fbVrR/bpIqNJ5ianF.nRht2l/HRhr6zmCp9vYUvvsqynflf9e" },
+    { "", "$2a$05$CCCCCCCCCCCCCCCCCCCCC.7uG0VCzI2bS7j6ymqJi9CdcdxiRTWNy" },
+};
+
+START_TEST(an_imported_bcrypt_hash_matches_its_password_and_no_other)
+{
+    for (size_t i = 0; i < sizeof bcrypt / sizeof *bcrypt; i++) {
+        ck_assert_msg(password_verify(password, str_of(bcrypt[i].clear), str_of(bcrypt[i].hash)) == OK, "%s: %s",
+                      bcrypt[i].hash, err_message());
+        ck_assert_int_eq(password_verify(password, STR("U*V"), str_of(bcrypt[i].hash)), REJECT);
+        ck_assert(password_is_dated(password, str_of(bcrypt[i].hash)));
+    }
+    char made[61] = "$2b$05$";
+    memcpy(made + 7, bcrypt[0].hash + 7, 54); /* 2a and 2b differ in nothing but very long passwords */
+    ck_assert_int_eq(password_verify(password, STR("U*U"), str_of(made)), OK);
+}
+END_TEST
+
+START_TEST(a_bcrypt_hash_that_is_none_or_asks_for_too_much_matches_nothing)
+{
+    static const char *const strings[] = {
+        "$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOe",   /* short */
+        "$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeWW", /* long */
+        "$2x$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
+        "$2b$31$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW", /* would take years */
+        "$2b$0x$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
+        "$2b$05$!!!!!!!!!!!!!!!!!!!!!.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
+    };
+    for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
+        ck_assert_msg(password_verify(password, STR("U*U"), str_of(strings[i])) == REJECT, "%s", strings[i]);
+    char endless[4000];
+    memset(endless, 'x', sizeof endless);
+    ck_assert_int_eq(password_verify(password, (struct str){ endless, sizeof endless }, str_of(bcrypt[0].hash)),
+                     REJECT);
+}
+END_TEST
+
+START_TEST(a_hash_of_other_parameters_is_dated_and_ours_is_not)
+{
+    char ours[PASSWORD_HASH_MAX], theirs[PASSWORD_HASH_MAX];
+    ck_assert_int_eq(password_hash(password, STR("correct horse"), ours), OK);
+    ck_assert(!password_is_dated(password, str_of(ours)));
+    ck_assert_int_eq(
+        argon2id_hash_encoded(1, 8192, 1, "correct horse", 13, "somesaltsomesalt", 16, 32, theirs, sizeof theirs),
+        ARGON2_OK);
+    ck_assert(password_is_dated(password, str_of(theirs)));
+}
+END_TEST
+
 static void *hash_some(void *unused)
 {
     char hash[PASSWORD_HASH_MAX];
@@ -121,6 +178,9 @@ static void add(TCase *tests)
     tcase_add_test(tests, the_library_reads_our_strings_and_we_read_the_librarys);
     tcase_add_test(tests, what_is_no_hash_of_ours_matches_nothing);
     tcase_add_test(tests, nobody_takes_as_long_as_somebody);
+    tcase_add_test(tests, an_imported_bcrypt_hash_matches_its_password_and_no_other);
+    tcase_add_test(tests, a_bcrypt_hash_that_is_none_or_asks_for_too_much_matches_nothing);
+    tcase_add_test(tests, a_hash_of_other_parameters_is_dated_and_ours_is_not);
     tcase_add_test(tests, threads_hash_beside_each_other_and_leave_nothing_behind);
 }
 

@@ -1,0 +1,136 @@
+"""Logging in: who guesses learns nothing and waits longer each time; nobody is locked out by a stranger; what others pay for a storm
+of log-ins."""
+
+import itertools
+import statistics
+import threading
+import time
+import uuid
+
+import pytest
+
+from client import PASSWORD, Client, Person, in_threads, register_people
+from stack import wait_until
+
+WRONG = "something else entirely"
+strangers = itertools.count(10)
+
+
+def come_from_elsewhere(urls):
+    """A client at an address nobody has used yet."""
+    client = Client(urls)
+    number = next(strangers)
+    client.source = f"127.1.{number // 200}.{number % 200 + 1}"
+    return client
+
+
+def log_in(client, name, password=PASSWORD):
+    return client.post("/auth/login", {"username": name, "password": password})
+
+
+def nobody():
+    return "nobody-" + uuid.uuid4().hex[:12]
+
+
+@pytest.fixture
+def person(urls):
+    somebody = Person(urls)
+    somebody.register()
+    return somebody
+
+
+def test_a_wrong_password_and_an_unknown_name_take_the_same_time(urls):
+    """Enumeration by timing: the attacker's medians may not tell them apart. Three guesses a name, which are not delayed yet."""
+    client, times = Client(urls), {True: [], False: []}
+    known = [person.username for person in register_people(urls, 10, threads=2)]
+    for name in known * 3:
+        for exists, tried in ((True, name), (False, nobody())):
+            started = time.perf_counter()
+            answer = log_in(client, tried, WRONG)
+            times[exists].append(time.perf_counter() - started)
+            assert answer.status == 401 and answer.code == "invalid_credentials", answer
+    there, absent = (statistics.median(times[exists]) for exists in (True, False))
+    assert abs(there - absent) < 0.25 * max(there, absent), (there, absent)
+
+
+def refused_for(client, name, password=WRONG):
+    """Tries until the password is looked at; returns that answer and how long it took."""
+    started = time.monotonic()
+
+    def looked_at():
+        answer = log_in(client, name, password)
+        if answer.status != 429:
+            return answer
+        assert answer.code == "too_many_attempts" and int(answer.headers["Retry-After"]) >= 1 and answer.json["retryable"], answer
+        return None
+    return wait_until(looked_at, 20, "a guess is looked at again", pause=0.01), time.monotonic() - started
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_who_guesses_waits_longer_each_time_whether_the_name_is_there_or_not(urls, person, exists):
+    client, name = come_from_elsewhere(urls), person.username if exists else nobody()
+    assert [log_in(client, name, WRONG).status for _ in range(5)] == [401] * 5
+    waits = []
+    for _ in range(3):
+        answer, wait = refused_for(client, name)
+        assert answer.status == 401
+        waits.append(wait)
+    assert 0.1 < waits[0] < waits[1] < waits[2] < 3, waits
+    assert log_in(client, name, PASSWORD).status == 429, "also the right password is not looked at"
+    other = come_from_elsewhere(urls)
+    assert log_in(other, name, WRONG).status == 429, "from another address neither"
+
+
+def test_guesses_at_once_are_as_good_as_one_after_the_other(urls, person):
+    clients = [come_from_elsewhere(urls) for _ in range(30)]
+    statuses = [answer.status for answer in in_threads([lambda c=c: log_in(c, person.username, WRONG) for c in clients])]
+    assert statuses.count(401) <= 6 and set(statuses) == {401, 429}, statuses
+
+
+def test_a_stranger_cannot_lock_somebody_out(urls, person):
+    home = come_from_elsewhere(urls)
+    assert log_in(home, person.username).status == 200
+    attacker, stopping = come_from_elsewhere(urls), threading.Event()
+
+    def attack():
+        while not stopping.is_set():
+            log_in(attacker, person.username, WRONG)
+    thread = threading.Thread(target=attack, daemon=True)
+    thread.start()
+    try:
+        wait_until(lambda: log_in(come_from_elsewhere(urls), person.username, WRONG).status == 429, 10, "the name is being delayed")
+        for _ in range(10):
+            assert log_in(home, person.username).status == 200
+    finally:
+        stopping.set()
+        thread.join()
+    stranger = come_from_elsewhere(urls)
+    answer, _ = refused_for(stranger, person.username, PASSWORD)
+    assert answer.status == 200, "and when the attack is over, from anywhere"
+
+
+def test_a_storm_of_log_ins_is_turned_away_at_the_edge_of_what_can_be_hashed(urls, people, ada, room):
+    """503 with Retry-After for those that would wait too long; reading and writing goes on meanwhile."""
+    storming, took = threading.Event(), []
+
+    def storm():
+        client = Client(urls)
+        return [log_in(client, nobody(), WRONG) for _ in range(3)]
+
+    def talk():
+        person = Person(urls)
+        person.token, person.user = ada.token, ada.user
+        while not storming.is_set():
+            for method, path, body in (("GET", "/users/me", None), ("POST", f"/rooms/{room}/messages", {"body": "Still here"})):
+                started = time.monotonic()
+                assert person.request(method, path, body).status in (200, 201)
+                took.append(time.monotonic() - started)
+    talker = threading.Thread(target=talk, daemon=True)
+    talker.start()
+    answers = sum(in_threads([storm] * 150, timeout=60), [])
+    storming.set()
+    talker.join(20)
+    refused = [answer for answer in answers if answer.status == 503]
+    assert {answer.status for answer in answers} == {401, 503}
+    assert refused and all(answer.code == "overloaded" and answer.headers["Retry-After"] for answer in refused)
+    assert len(took) > 4 and statistics.median(took) < 0.5, sorted(took)[-5:]
