@@ -127,7 +127,7 @@ static enum request_step login_find(struct request *r, struct pool_thread *threa
     if (!typed.ptr)
         typed = body_str(r, "email");
     struct str username = login_username_index(r, typed), email = login_email_index(r, typed);
-    int64_t wait_ms = throttle_begin(g->throttle, thread, username, l->address, &l->attempt);
+    int64_t wait_ms = throttle_begin(g->throttle, thread, username, r->client.address, &l->attempt);
     if (wait_ms > 0) {
         login_wipe_password(r, l);
         throttle_refuse(r, wait_ms);

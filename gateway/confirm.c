@@ -33,7 +33,7 @@ static enum request_step confirm_find(struct request *r, struct pool_thread *thr
     struct confirmation *c = r->state;
     struct login *l = &c->login;
     struct str name = { (const char *)r->claims.user_id.bytes, sizeof r->claims.user_id.bytes };
-    int64_t wait_ms = throttle_begin(r->gateway->throttle, thread, name, l->address, &l->attempt);
+    int64_t wait_ms = throttle_begin(r->gateway->throttle, thread, name, r->client.address, &l->attempt);
     if (wait_ms > 0) {
         login_wipe_password(r, l);
         throttle_refuse(r, wait_ms);

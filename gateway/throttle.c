@@ -138,13 +138,15 @@ static bool ran(struct pool_thread *thread, struct redis *redis, err queued, int
     return false;
 }
 
-int64_t throttle_begin(const struct throttle *t, struct pool_thread *thread, struct str name, struct str address,
+int64_t throttle_begin(const struct throttle *t, struct pool_thread *thread, struct str name, struct address address,
                        struct attempt *ret)
 {
+    struct address network = client_network(address);
+    struct str from = { (const char *)&network, sizeof network };
     *ret = (struct attempt){ 0 };
     hash_of(t, STR("name"), name, (struct str){ 0 }, ret->name);
-    hash_of(t, STR("pair"), name, address, ret->pair);
-    hash_of(t, STR("address"), address, (struct str){ 0 }, ret->address);
+    hash_of(t, STR("pair"), name, from, ret->pair);
+    hash_of(t, STR("address"), from, (struct str){ 0 }, ret->address);
     struct redis *redis = pool_redis(thread);
     if (!redis)
         return 0;

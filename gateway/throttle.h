@@ -32,7 +32,7 @@ struct attempt {
 
 /* 0: go on. Else milliseconds until the next attempt is looked at. `name` is any text that stands for the account as it
  * was typed. */
-int64_t throttle_begin(const struct throttle *t, struct pool_thread *thread, struct str name, struct str address,
+int64_t throttle_begin(const struct throttle *t, struct pool_thread *thread, struct str name, struct address address,
                        struct attempt *ret);
 /* The password was right: this address is known for this name from now on. */
 void throttle_succeeded(struct pool_thread *thread, const struct attempt *attempt);
