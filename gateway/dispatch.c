@@ -11,9 +11,6 @@
 #include "gateway/waiting.h"
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
-#include "schemas/accounts.gen.h"
-#include "schemas/rooms.gen.h"
-#include "schemas/sessions.gen.h"
 
 /* A codec and a buffer, lent to the thread that encodes a command just now. */
 struct encoder {
@@ -38,31 +35,6 @@ struct call {
     dispatch_then *then;
     void *state; /* the handler's r->state */
 };
-
-static const struct {
-    const struct stream *stream;
-    const char *worker;
-} workers[] = {
-    { &accounts_stream, "users" },
-    { &sessions_stream, "users" },
-    { &rooms_stream, "messages" },
-};
-
-const char *dispatch_worker(const struct stream *stream)
-{
-    for (size_t i = 0; i < sizeof workers / sizeof *workers; i++)
-        if (workers[i].stream == stream)
-            return workers[i].worker;
-    return NULL;
-}
-
-const struct stream *dispatch_stream(struct str name)
-{
-    for (size_t i = 0; i < sizeof workers / sizeof *workers; i++)
-        if (str_equal(str_of(workers[i].stream->name), name))
-            return workers[i].stream;
-    return NULL;
-}
 
 /* --- sending --- */
 

@@ -42,7 +42,7 @@ size_t dispatch_waiting(const struct dispatch *d);
 /* Redis failed within the last second: read PostgreSQL instead of its caches (replies.h). Any thread. */
 bool dispatch_doubts_cache(const struct dispatch *d);
 bool dispatch_replies_up(const struct dispatch *d); /* subscribed to Redis now */
-void dispatch_hurry(struct dispatch *d); /* from now on every deadline has passed */
+void dispatch_hurry(struct dispatch *d);            /* from now on every deadline has passed */
 /* Ends the threads and answers 202 to what still waits. */
 void dispatch_stop(struct dispatch *d);
 void dispatch_destroy(struct dispatch *d);
@@ -52,7 +52,3 @@ producer_delivered dispatch_delivered;
 /* Hands an outcome to the request that waits for it, if one does. `codec` is the calling thread's; `metric` (of
  * gateway.h) counts the way it came. */
 void dispatch_outcome(struct dispatch *d, struct codec *codec, const struct outcome *outcome, size_t metric);
-
-/* The PostgreSQL schema of the worker that decides this stream, and the other way round: every stream by name. */
-const char *dispatch_worker(const struct stream *stream);
-const struct stream *dispatch_stream(struct str name); /* NULL: unknown */

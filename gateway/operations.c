@@ -1,6 +1,7 @@
 /* operations: what became of a command whose request was answered 202. */
 #include <stdio.h>
 
+#include "consumers/deciders.h"
 #include "consumers/messages/view.h"
 #include "consumers/operation.h"
 #include "consumers/rejection.h"
@@ -111,7 +112,7 @@ static void answer_pending(struct request *r, int64_t created_at)
 static err answer_found(struct request *r, struct pool_thread *thread, const struct outcome *o)
 {
     struct any_record *fact = NULL;
-    const struct stream *stream = dispatch_stream(o->stream);
+    const struct stream *stream = decider_stream(o->stream);
     if (o->rejection == ACCEPTED && o->fact.len > 0 && stream) {
         fact = arena_alloc(&thread->arena, stream->fact.size);
         TRY(stream->fact.decode(thread->codec, o->fact, &thread->arena, fact));

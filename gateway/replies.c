@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "consumers/deciders.h"
 #include "consumers/operation.h"
 #include "gateway/gateway.h"
 #include "ops/runtime/clock.h"
@@ -141,7 +142,7 @@ static err poll_worker(struct replies *r, struct pg *pg, struct codec *codec, st
     struct uuid *ids = ARENA_ARRAY(arena, struct uuid, count);
     size_t n = 0;
     for (size_t i = 0; i < count; i++)
-        if (dispatch_worker(silent[i].stream) == worker)
+        if (strcmp(decider_of(silent[i].stream), worker) == 0)
             ids[n++] = silent[i].command_id;
     if (n == 0)
         return OK;
@@ -179,9 +180,10 @@ static void *poll_loop(void *argument)
                                       silent, POLL_MAX);
         if (count == 0)
             continue;
-        err users = poll_worker(r, pg, codec, &arena, dispatch_worker(dispatch_stream(STR("accounts"))), silent, count);
-        err messages = poll_worker(r, pg, codec, &arena, dispatch_worker(dispatch_stream(STR("rooms"))), silent, count);
-        bool failed = users != OK || messages != OK;
+        bool failed = false;
+        for (const char *const *worker = operation_workers; *worker; worker++)
+            if (poll_worker(r, pg, codec, &arena, *worker, silent, count) != OK)
+                failed = true;
         if (failed && !away)
             LOG(WARN, "operations cannot be polled", F_ERR);
         away = failed;

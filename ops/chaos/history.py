@@ -32,14 +32,13 @@ def settle(stack, timeout=120):
 
     def is_quiet():
         # Every command has its outcome, which is written in the transaction that folds its fact.
-        for worker, streams in (("messages", ["rooms"]), ("users", ["accounts", "sessions"])):
-            decided = {(stream, partition): offset for stream, partition, offset in
-                       stack.sql(f"SELECT stream, partition, command_offset FROM {worker}.checkpoint")}
-            for stream in streams:
-                ends = log.offsets(bootstrap, f"{stream}.commands", log.topics(bootstrap)[f"{stream}.commands"])
-                if any(decided.get((stream, partition), -1) < end - 1 for partition, end in enumerate(ends)):
-                    return False
-        return True
+        decided = {}
+        for (worker,) in stack.sql("SELECT table_schema FROM information_schema.tables WHERE table_name = 'checkpoint'"):
+            for stream, partition, offset in stack.sql(f"SELECT stream, partition, command_offset FROM {worker}.checkpoint"):
+                decided[f"{stream}.commands", partition] = offset
+        return all(decided.get((topic, partition), -1) >= end - 1
+                   for topic, partitions in log.topics(bootstrap).items() if topic.endswith(".commands")
+                   for partition, end in enumerate(log.offsets(bootstrap, topic, partitions)))
 
     wait_until(is_quiet, timeout, "every command decided", pause=0.3)
 
