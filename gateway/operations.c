@@ -32,13 +32,12 @@ static void account_resource(struct json *j, const struct account_registered *fa
         .email = fact->email.clear,
         .first_name = fact->first_name.clear,
         .last_name = fact->last_name.clear,
-        .roles = fact->roles.items,
-        .role_count = fact->roles.count,
         .created_at = fact->meta.at,
     };
+    (void)role_bits(fact->roles.items, fact->roles.count, &account.roles);
     json_field_str(j, "location", STR("/api/v1/users/me"));
     json_key(j, "resource");
-    account_json(j, &account, true);
+    account_json(j, &account, ACCOUNT_OWN);
 }
 
 static void room_resource(struct json *j, const struct room_created *fact, struct arena *arena)

@@ -14,7 +14,7 @@ static enum request_step user_answer(struct request *r, struct pool_thread *thre
         problem(r, 404, "user_not_found", NULL, "There is no such user.");
     } else {
         struct json j = response_json(r, 200);
-        account_json(&j, &account, uuid_equal(id, r->claims.user_id));
+        account_json(&j, &account, uuid_equal(id, r->claims.user_id) ? ACCOUNT_OWN : ACCOUNT_PUBLIC);
     }
     return REQUEST_DONE;
 }

@@ -28,7 +28,7 @@ UUID = ("FIELD_UUID", "struct uuid")
 SEALED = ("FIELD_SEALED", "struct sealed")
 C_WORDS = set("""auto break case char const continue default do double else enum extern float for goto if inline int long
 register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while bool""".split())
-MAX_SEALED = 8  # struct record_union.subjects
+MAX_SUBJECTS = 8  # struct record_union.subjects
 
 
 class SchemaError(Exception):
@@ -441,8 +441,8 @@ def check_record(record, fields):
             good = len(path) == 1 and of and of.kind == "FIELD_UUID" or field.subject in ("meta.actor", "meta.command_id")
             if not good or of.optional:
                 raise SchemaError(f"{record.path}: the subject of {field.name} must be a uuid of the record, not {field.subject}")
-    if sum(f.kind == "FIELD_SEALED" for f in fields) > MAX_SEALED:
-        raise SchemaError(f"{record.path}: at most {MAX_SEALED} sealed fields a record")
+    if len({f.subject for f in fields if f.kind == "FIELD_SEALED"}) > MAX_SUBJECTS:
+        raise SchemaError(f"{record.path}: at most {MAX_SUBJECTS} subjects of sealed fields a record")
     if record.kind in ("command", "fact"):
         if fields[0].name != "meta" or fields[0].c_type != "struct meta":
             raise SchemaError(f"{record.path}: the first field must be meta, of type aether.Meta")

@@ -18,3 +18,6 @@ void accounts_evolve(void *state, const struct any_record *fact);
  * have been loaded (asserted). */
 int sessions_decide(const void *state, const struct any_record *command, struct any_record *ret_fact);
 void sessions_evolve(void *state, const struct any_record *fact);
+
+/* The session that a fact is about; false: none. */
+bool session_of_fact(const struct sessions_fact *f, struct session_key *ret);

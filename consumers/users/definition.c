@@ -1,3 +1,4 @@
+#include "consumers/users/cache.h"
 #include "consumers/users/streams.h"
 
 static const struct stream_worker accounts_worker = {
@@ -10,6 +11,7 @@ static const struct stream_worker accounts_worker = {
     .decide = accounts_decide,
     .evolve = accounts_evolve,
     .fold = accounts_fold,
+    .cache = accounts_cache_write,
 };
 
 static const struct stream_worker sessions_worker = {
@@ -22,6 +24,7 @@ static const struct stream_worker sessions_worker = {
     .decide = sessions_decide,
     .evolve = sessions_evolve,
     .fold = sessions_fold,
+    .cache = sessions_cache_write,
 };
 
 const struct worker_definition users_definition = {

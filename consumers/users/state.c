@@ -1,6 +1,6 @@
 #include "consumers/users/state.h"
 
-static void copy_hash(uint8_t ret[HASH_LEN], struct str value)
+void hash_set(uint8_t ret[HASH_LEN], struct str value)
 {
     memset(ret, 0, HASH_LEN);
     if (value.len)
@@ -13,6 +13,7 @@ void *accounts_state_create(void)
 {
     struct accounts_state *s = mem_alloc(sizeof *s);
     arena_init(&s->arena, 64 * 1024);
+    s->admins = -1;
     return s;
 }
 
@@ -20,6 +21,8 @@ void accounts_state_clear(void *state)
 {
     struct accounts_state *s = state;
     HASH_CLEAR(hh, s->claims);
+    HASH_CLEAR(hh, s->accounts);
+    s->admins = -1;
     arena_reset(&s->arena);
 }
 
@@ -35,19 +38,15 @@ void accounts_state_destroy(void *state)
 
 size_t accounts_state_size(const void *state)
 {
-    return HASH_COUNT(((const struct accounts_state *)state)->claims);
+    const struct accounts_state *s = state;
+    return HASH_COUNT(s->claims) + HASH_COUNT(s->accounts);
 }
 
 struct claim_key claim_key(enum claim_kind kind, struct str value)
 {
     struct claim_key key = { .kind = (uint8_t)kind };
-    copy_hash(key.value, value);
+    hash_set(key.value, value);
     return key;
-}
-
-struct claim_key claim_key_id(struct uuid id)
-{
-    return claim_key(CLAIM_ID, (struct str){ (const char *)id.bytes, sizeof id.bytes });
 }
 
 const struct claim *accounts_state_claim(const struct accounts_state *s, struct claim_key key)
@@ -65,6 +64,32 @@ struct claim *accounts_state_claim_add(struct accounts_state *s, struct claim_ke
         found = ARENA_NEW(&s->arena, struct claim);
         found->key = key;
         HASH_ADD(hh, s->claims, key, sizeof found->key, found);
+    }
+    return found;
+}
+
+void claim_set(struct claim *claim, struct uuid owner, int64_t until)
+{
+    claim->presence = PRESENCE_PRESENT;
+    claim->owner = owner;
+    claim->until = until;
+}
+
+const struct account *accounts_state_account(const struct accounts_state *s, struct uuid id)
+{
+    struct account *found;
+    HASH_FIND(hh, s->accounts, &id, sizeof id, found);
+    return found;
+}
+
+struct account *accounts_state_account_add(struct accounts_state *s, struct uuid id)
+{
+    struct account *found;
+    HASH_FIND(hh, s->accounts, &id, sizeof id, found);
+    if (!found) {
+        found = ARENA_NEW(&s->arena, struct account);
+        found->id = id;
+        HASH_ADD(hh, s->accounts, id, sizeof found->id, found);
     }
     return found;
 }
@@ -121,10 +146,11 @@ struct session *sessions_state_add(struct sessions_state *s, struct uuid user, s
     return found;
 }
 
-void session_set(struct session *session, struct str refresh_hash, int64_t expires_at, bool ended)
+void session_set(struct session *session, struct str refresh_hash, int64_t generation, int64_t expires_at, bool ended)
 {
     session->presence = PRESENCE_PRESENT;
+    session->generation = generation;
     session->expires_at = expires_at;
     session->ended = ended;
-    copy_hash(session->refresh_hash, refresh_hash);
+    hash_set(session->refresh_hash, refresh_hash);
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "consumers/presence.h"
+#include "consumers/users/roles.h"
 #include "ops/runtime/mem.h"
 #include "ops/runtime/uuid.h"
 
@@ -11,17 +12,36 @@
 
 #define HASH_LEN 32 /* of blind indexes and of refresh tokens: BLAKE2b-256 */
 
-/* --- accounts: which ids, usernames and e-mail addresses are taken --- */
+/* A value of another length is cut or filled with zeros (decide refuses such a command). */
+void hash_set(uint8_t ret[HASH_LEN], struct str value);
 
-enum claim_kind { CLAIM_ID, CLAIM_USERNAME, CLAIM_EMAIL };
+/* --- accounts: who is there, and which usernames and e-mail addresses are taken --- */
+
+enum claim_kind { CLAIM_USERNAME, CLAIM_EMAIL };
 
 struct claim_key {
     uint8_t kind;            /* enum claim_kind */
-    uint8_t value[HASH_LEN]; /* a blind index; an id fills the first 16 bytes */
+    uint8_t value[HASH_LEN]; /* a blind index */
 };
 
+#define CLAIM_FOREVER INT64_MAX
+
+/* Who has a name, or has it reserved after giving it up. */
 struct claim {
     struct claim_key key;
+    struct uuid owner;
+    int64_t until; /* Unix ms; CLAIM_FOREVER: the owner's name of today. Later it is free for all. */
+    enum presence presence;
+    UT_hash_handle hh;
+};
+
+struct account {
+    struct uuid id;
+    uint8_t username_index[HASH_LEN], email_index[HASH_LEN];
+    int64_t version, session_epoch;
+    uint32_t roles; /* enum account_role */
+    bool suspended;
+    int64_t suspended_until; /* Unix ms; 0: without end */
     enum presence presence;
     UT_hash_handle hh;
 };
@@ -29,6 +49,8 @@ struct claim {
 struct accounts_state {
     struct arena arena;
     struct claim *claims;
+    struct account *accounts;
+    int64_t admins; /* accounts with the role; -1: not loaded */
 };
 
 void *accounts_state_create(void);
@@ -36,14 +58,16 @@ void accounts_state_destroy(void *state);
 void accounts_state_clear(void *state);
 size_t accounts_state_size(const void *state);
 
-/* A value of another length than its kind has is cut or filled with zeros (decide refuses such a command). */
 struct claim_key claim_key(enum claim_kind kind, struct str value);
-struct claim_key claim_key_id(struct uuid id);
 
 /* NULL: never heard of. */
 const struct claim *accounts_state_claim(const struct accounts_state *s, struct claim_key key);
 /* Makes the entry, with PRESENCE_UNKNOWN, when there is none. */
 struct claim *accounts_state_claim_add(struct accounts_state *s, struct claim_key key);
+void claim_set(struct claim *claim, struct uuid owner, int64_t until);
+
+const struct account *accounts_state_account(const struct accounts_state *s, struct uuid id);
+struct account *accounts_state_account_add(struct accounts_state *s, struct uuid id);
 
 /* --- sessions --- */
 
@@ -55,6 +79,7 @@ struct session {
     struct session_key key;
     int64_t expires_at;             /* Unix ms */
     uint8_t refresh_hash[HASH_LEN]; /* of the one refresh token that is good */
+    int64_t generation;             /* of that token: 0 at the log-in, one more a refresh */
     bool ended;
     enum presence presence;
     UT_hash_handle hh;
@@ -74,4 +99,4 @@ const struct session *sessions_state_find(const struct sessions_state *s, struct
 struct session *sessions_state_add(struct sessions_state *s, struct uuid user, struct uuid session);
 
 /* Fills in what load and evolve both learn of a session that exists. */
-void session_set(struct session *session, struct str refresh_hash, int64_t expires_at, bool ended);
+void session_set(struct session *session, struct str refresh_hash, int64_t generation, int64_t expires_at, bool ended);

@@ -3,78 +3,6 @@
 #include <assert.h>
 #include <sodium/utils.h>
 
-/* --- accounts --- */
-
-/* What load did not ask PostgreSQL for has no answer: assert, rather than take it for free. */
-static bool is_taken(const struct accounts_state *s, struct claim_key key)
-{
-    const struct claim *claim = accounts_state_claim(s, key);
-    assert(claim && claim->presence >= PRESENCE_ABSENT);
-    return claim->presence == PRESENCE_PRESENT;
-}
-
-static int decide_register(const struct accounts_state *s, const struct register_account *command,
-                           struct accounts_fact *ret)
-{
-    static const struct str roles[] = { { "user", 4 } };
-
-    if (!uuid_equal(command->user_id, command->meta.actor))
-        return FORBIDDEN_ACTOR;
-    if (command->username_index.len != HASH_LEN || command->email_index.len != HASH_LEN)
-        return COMMAND_INVALID;
-    if (is_taken(s, claim_key_id(command->user_id)))
-        return ACCOUNT_EXISTS;
-    if (is_taken(s, claim_key(CLAIM_USERNAME, command->username_index)))
-        return USERNAME_TAKEN;
-    if (is_taken(s, claim_key(CLAIM_EMAIL, command->email_index)))
-        return EMAIL_TAKEN;
-    ret->type = ACCOUNTS_ACCOUNT_REGISTERED;
-    ret->account_registered = (struct account_registered){
-        .user_id = command->user_id,
-        .username = command->username,
-        .username_index = command->username_index,
-        .email = command->email,
-        .email_index = command->email_index,
-        .first_name = command->first_name,
-        .last_name = command->last_name,
-        .password_hash = command->password_hash,
-        .roles = { roles, 1 },
-    };
-    return ACCEPTED;
-}
-
-int accounts_decide(const void *state, const struct any_record *command, struct any_record *ret_fact)
-{
-    const struct accounts_command *c = (const struct accounts_command *)command;
-    struct accounts_fact *ret = (struct accounts_fact *)ret_fact;
-    switch ((enum accounts_command_type)c->type) {
-    case ACCOUNTS_REGISTER_ACCOUNT:
-        return decide_register(state, &c->register_account, ret);
-    case ACCOUNTS_COMMAND_NONE:
-        break;
-    }
-    return COMMAND_INVALID;
-}
-
-void accounts_evolve(void *state, const struct any_record *fact)
-{
-    struct accounts_state *s = state;
-    const struct accounts_fact *f = (const struct accounts_fact *)fact;
-    switch ((enum accounts_fact_type)f->type) {
-    case ACCOUNTS_ACCOUNT_REGISTERED: {
-        const struct account_registered *account = &f->account_registered;
-        accounts_state_claim_add(s, claim_key_id(account->user_id))->presence = PRESENCE_PRESENT;
-        accounts_state_claim_add(s, claim_key(CLAIM_USERNAME, account->username_index))->presence = PRESENCE_PRESENT;
-        accounts_state_claim_add(s, claim_key(CLAIM_EMAIL, account->email_index))->presence = PRESENCE_PRESENT;
-        break;
-    }
-    case ACCOUNTS_FACT_NONE:
-        break;
-    }
-}
-
-/* --- sessions --- */
-
 static const struct session *session_known(const struct sessions_state *s, struct uuid user, struct uuid id)
 {
     const struct session *session = sessions_state_find(s, user, id);
@@ -98,6 +26,26 @@ static int decide_start(const struct sessions_state *s, const struct start_sessi
         .expires_at = command->expires_at,
         .device = command->device,
         .address = command->address,
+        .account_epoch = command->account_epoch,
+        .request_id = command->request_id,
+    };
+    return ACCEPTED;
+}
+
+/* The gateway has checked that it issued the token, so an older one was stolen, or its replacement was: which of the two
+ * holders is the thief cannot be told, and the session ends (RFC 9700, section 4.14.2). */
+static int decide_replay(const struct session *session, const struct refresh_session *command,
+                         struct sessions_fact *ret)
+{
+    ret->type = SESSIONS_REFRESH_TOKEN_REPLAYED;
+    ret->refresh_token_replayed = (struct refresh_token_replayed){
+        .session_id = command->session_id,
+        .user_id = command->user_id,
+        .presented_generation = command->presented_generation,
+        .generation = session->generation,
+        .device = command->device,
+        .address = command->address,
+        .request_id = command->request_id,
     };
     return ACCEPTED;
 }
@@ -111,7 +59,9 @@ static int decide_refresh(const struct sessions_state *s, const struct refresh_s
         return COMMAND_INVALID;
     const struct session *session = session_known(s, command->user_id, command->session_id);
     if (!session || session->ended)
-        return SESSION_NOT_FOUND;
+        return REFRESH_TOKEN_INVALID;
+    if (command->presented_generation >= 0 && command->presented_generation < session->generation)
+        return decide_replay(session, command, ret);
     /* In constant time: how far a guess agrees must not show. */
     if (command->presented_hash.len != HASH_LEN ||
         sodium_memcmp(command->presented_hash.ptr, session->refresh_hash, HASH_LEN) != 0)
@@ -125,6 +75,10 @@ static int decide_refresh(const struct sessions_state *s, const struct refresh_s
         .presented_hash = command->presented_hash,
         .refresh_hash = command->refresh_hash,
         .expires_at = command->expires_at,
+        .generation = session->generation + 1,
+        .device = command->device,
+        .address = command->address,
+        .request_id = command->request_id,
     };
     return ACCEPTED;
 }
@@ -137,7 +91,13 @@ static int decide_end(const struct sessions_state *s, const struct end_session *
     if (!session || session->ended)
         return SESSION_NOT_FOUND;
     ret->type = SESSIONS_SESSION_ENDED;
-    ret->session_ended = (struct session_ended){ .session_id = command->session_id, .user_id = command->user_id };
+    ret->session_ended = (struct session_ended){
+        .session_id = command->session_id,
+        .user_id = command->user_id,
+        .reason = command->reason,
+        .address = command->address,
+        .request_id = command->request_id,
+    };
     return ACCEPTED;
 }
 
@@ -173,20 +133,44 @@ void sessions_evolve(void *state, const struct any_record *fact)
     switch ((enum sessions_fact_type)f->type) {
     case SESSIONS_SESSION_STARTED: {
         const struct session_started *started = &f->session_started;
-        session_set(sessions_state_add(s, started->user_id, started->session_id), started->refresh_hash,
+        session_set(sessions_state_add(s, started->user_id, started->session_id), started->refresh_hash, 0,
                     started->expires_at, false);
         break;
     }
     case SESSIONS_SESSION_REFRESHED: {
         const struct session_refreshed *refreshed = &f->session_refreshed;
         struct session *session = evolving(s, refreshed->user_id, refreshed->session_id);
-        session_set(session, refreshed->refresh_hash, refreshed->expires_at, session->ended);
+        session_set(session, refreshed->refresh_hash, refreshed->generation, refreshed->expires_at, session->ended);
         break;
     }
     case SESSIONS_SESSION_ENDED:
         evolving(s, f->session_ended.user_id, f->session_ended.session_id)->ended = true;
         break;
+    case SESSIONS_REFRESH_TOKEN_REPLAYED:
+        evolving(s, f->refresh_token_replayed.user_id, f->refresh_token_replayed.session_id)->ended = true;
+        break;
     case SESSIONS_FACT_NONE:
         break;
     }
+}
+
+bool session_of_fact(const struct sessions_fact *f, struct session_key *ret)
+{
+    switch ((enum sessions_fact_type)f->type) {
+    case SESSIONS_SESSION_STARTED:
+        *ret = (struct session_key){ f->session_started.user_id, f->session_started.session_id };
+        return true;
+    case SESSIONS_SESSION_REFRESHED:
+        *ret = (struct session_key){ f->session_refreshed.user_id, f->session_refreshed.session_id };
+        return true;
+    case SESSIONS_SESSION_ENDED:
+        *ret = (struct session_key){ f->session_ended.user_id, f->session_ended.session_id };
+        return true;
+    case SESSIONS_REFRESH_TOKEN_REPLAYED:
+        *ret = (struct session_key){ f->refresh_token_replayed.user_id, f->refresh_token_replayed.session_id };
+        return true;
+    case SESSIONS_FACT_NONE:
+        break;
+    }
+    return false;
 }
