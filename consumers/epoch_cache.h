@@ -7,9 +7,9 @@
  * that what is older than v is out of date. Readers fill gaps from PostgreSQL with the row's position as version.
  *
  * Why epochs: a write that Redis missed (it was away, or the worker died) would leave an old hash behind that looks
- * complete. <tail>:<partition> is the offset up to which the facts of a partition were written; a batch that does not join
- * on to it changes the epoch. A batch that ends before the tail (a fenced worker's, or a recovery's) writes versions only.
- * An emptied Redis has no epoch and no hashes: it refills by reads and writes. */
+ * complete. <tail>:<partition> is the offset up to which the facts of a partition were written; a batch that does not
+ * join on to it changes the epoch. A batch that ends before the tail (a fenced worker's, or a recovery's) writes
+ * versions only. An emptied Redis has no epoch and no hashes: it refills by reads and writes. */
 #pragma once
 
 #include "consumers/worker.h"
@@ -28,8 +28,8 @@ MUST_CHECK err epoch_cache_renew(struct redis *redis, const struct epoch_cache *
 /* Queues that these facts of a batch are written from now on; before the first epoch_cache_write of the batch. */
 MUST_CHECK err epoch_cache_advance(struct redis *redis, const struct epoch_cache *cache, struct arena *arena,
                                    const struct placed_fact *facts, size_t count);
-/* Queues a hash as `placed` leaves it: `count` fields and values in turn, in place of all it had; 0: it has none. `last` is
- * the batch's last fact of that partition. */
+/* Queues a hash as `placed` leaves it: `count` fields and values in turn, in place of all it had; 0: it has none.
+ * `last` is the batch's last fact of that partition. */
 MUST_CHECK err epoch_cache_write(struct redis *redis, const struct epoch_cache *cache, struct arena *arena,
                                  struct str key, const struct placed_fact *placed, int64_t last,
                                  const struct str *fields, size_t count);
@@ -41,8 +41,8 @@ MUST_CHECK err epoch_cache_ask(struct redis *redis, const struct epoch_cache *ca
 /* "" when there is none. */
 void epoch_cache_answer(const redisReply *reply, char ret_epoch[EPOCH_LEN]);
 
-/* Queues fields that were read from PostgreSQL after `epoch` was; they join those that the hash has. Ignored by Redis when
- * the hash has moved on since, or another epoch began. At most EPOCH_REFILL_FIELDS fields and values. */
+/* Queues fields that were read from PostgreSQL after `epoch` was; they join those that the hash has. Ignored by Redis
+ * when the hash has moved on since, or another epoch began. At most EPOCH_REFILL_FIELDS fields and values. */
 #define EPOCH_REFILL_FIELDS 16
 MUST_CHECK err epoch_cache_refill(struct redis *redis, const struct epoch_cache *cache, struct arena *arena,
                                   struct str key, const char *epoch, int64_t version, const struct str *fields,

@@ -12,7 +12,8 @@ static const struct pg_statement insert_audit = {
     "users_insert_audit",
     "INSERT INTO users.audit (stream, partition, position, at, actor, action, subject, details, address, request_id,"
     "                         command_id, trace)"
-    " SELECT $1::text, partition, position, at, actor, action, subject, details::jsonb, address, request_id, command_id,"
+    " SELECT $1::text, partition, position, at, actor, action, subject, details::jsonb, address, request_id, "
+    "command_id,"
     "        trace"
     "   FROM unnest($2::int[], $3::bigint[], $4::timestamptz[], $5::uuid[], $6::text[], $7::uuid[], $8::text[],"
     "               $9::text[], $10::text[], $11::uuid[], $12::text[])"
@@ -220,8 +221,7 @@ static void session_fact_add(struct audit *a, const struct placed_fact *placed)
         break;
     case SESSIONS_SESSION_ENDED:
         json_field_uuid(&j, "sessionId", f->session_ended.session_id);
-        json_field_str(&j, "reason",
-                       f->session_ended.reason == SESSION_END_REVOKED ? STR("revoked") : STR("logout"));
+        json_field_str(&j, "reason", f->session_ended.reason == SESSION_END_REVOKED ? STR("revoked") : STR("logout"));
         json_close(&j, '}');
         ADD(session_ended);
         break;

@@ -1,10 +1,11 @@
-/* users/cache: who may come in, and what GET /users/me shows, in Redis (consumers/epoch_cache.h says how it stays true).
+/* users/cache: who may come in, and what GET /users/me shows, in Redis (consumers/epoch_cache.h says how it stays
+ * true).
  *
  *     aether:account:<user>            a  session epoch, kept session, roles, suspension
  *                                      j  version, and the account as its person sees it (JSON)
  *     aether:session:<user>:<session>  s  the account's epoch when it started; "x" when it has ended
- * A fact about an account empties its hash, for no fact says all that stands there; the next read fills it again. A session's
- * hash is written whole: who logs out is out as soon as the worker has heard of it. */
+ * A fact about an account empties its hash, for no fact says all that stands there; the next read fills it again. A
+ * session's hash is written whole: who logs out is out as soon as the worker has heard of it. */
 #pragma once
 
 #include "consumers/epoch_cache.h"
@@ -16,8 +17,8 @@ MUST_CHECK err accounts_cache_write(struct redis *redis, struct arena *arena, co
 MUST_CHECK err sessions_cache_write(struct redis *redis, struct arena *arena, const struct placed_fact *facts,
                                     size_t count);
 
-/* access_find with Redis before PostgreSQL: one round trip there, one more here for those that Redis does not know, and one
- * to tell it. redis may be NULL; when it fails PostgreSQL answers for all, and *ret_redis_failed is set. */
+/* access_find with Redis before PostgreSQL: one round trip there, one more here for those that Redis does not know, and
+ * one to tell it. redis may be NULL; when it fails PostgreSQL answers for all, and *ret_redis_failed is set. */
 MUST_CHECK err access_check(struct redis *redis, struct pg *pg, struct arena *arena, struct access *items, size_t count,
                             int64_t now_ms, bool *ret_redis_failed);
 

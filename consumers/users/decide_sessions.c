@@ -32,8 +32,8 @@ static int decide_start(const struct sessions_state *s, const struct start_sessi
     return ACCEPTED;
 }
 
-/* The gateway has checked that it issued the token, so an older one was stolen, or its replacement was: which of the two
- * holders is the thief cannot be told, and the session ends (RFC 9700, section 4.14.2). */
+/* The gateway has checked that it issued the token, so an older one was stolen, or its replacement was: which of the
+ * two holders is the thief cannot be told, and the session ends (RFC 9700, section 4.14.2). */
 static int decide_replay(const struct session *session, const struct refresh_session *command,
                          struct sessions_fact *ret)
 {

@@ -1,8 +1,8 @@
 /* Brings a batch of facts of the stream accounts into the projection: a few statements, whatever the batch's size.
  *
  * The newest fact of each kind counts (struct account_change), so that no row is written twice by one statement. An
- * account that registers is inserted as it registered and then updated like the others. The checkpoint keeps a fact from
- * being folded twice; a row that is there already is an error and must surface. */
+ * account that registers is inserted as it registered and then updated like the others. The checkpoint keeps a fact
+ * from being folded twice; a row that is there already is an error and must surface. */
 #include "consumers/text.h"
 #include "consumers/users/audit.h"
 #include "consumers/users/names.h"
@@ -206,7 +206,8 @@ static const struct part_fold {
 } part_folds[PARTS] = {
     /* $9: the roles, with commas between. */
     [REGISTRATION] = { { "users_insert_accounts",
-                         "INSERT INTO users.accounts (user_id, username, username_index, email, email_index, first_name,"
+                         "INSERT INTO users.accounts (user_id, username, username_index, email, email_index, "
+                         "first_name,"
                          "                            last_name, password_hash, roles, created_at, position)"
                          " SELECT user_id, username, username_index, email, email_index, first_name, last_name,"
                          "        password_hash, string_to_array(roles, ','), created_at, 0"
@@ -241,10 +242,9 @@ static const struct part_fold {
                   " WHERE a.user_id = c.user_id" },
                 { PG_UUID, PG_TEXT, PG_BYTEA },
                 email_row },
-    [PASSWORD] = { { "users_update_passwords",
-                     "UPDATE users.accounts a SET password_hash = c.password_hash"
-                     "  FROM unnest($1::uuid[], $2::text[]) AS c (user_id, password_hash)"
-                     " WHERE a.user_id = c.user_id" },
+    [PASSWORD] = { { "users_update_passwords", "UPDATE users.accounts a SET password_hash = c.password_hash"
+                                               "  FROM unnest($1::uuid[], $2::text[]) AS c (user_id, password_hash)"
+                                               " WHERE a.user_id = c.user_id" },
                    { PG_UUID, PG_TEXT },
                    password_row },
     [EPOCH] = { { "users_update_epochs",
@@ -261,10 +261,9 @@ static const struct part_fold {
                        " WHERE a.user_id = c.user_id" },
                      { PG_UUID, PG_TIMESTAMPTZ, PG_TIMESTAMPTZ, PG_TEXT },
                      suspension_row },
-    [ROLES] = { { "users_update_roles",
-                  "UPDATE users.accounts a SET roles = string_to_array(c.roles, ',')"
-                  "  FROM unnest($1::uuid[], $2::text[]) AS c (user_id, roles)"
-                  " WHERE a.user_id = c.user_id" },
+    [ROLES] = { { "users_update_roles", "UPDATE users.accounts a SET roles = string_to_array(c.roles, ',')"
+                                        "  FROM unnest($1::uuid[], $2::text[]) AS c (user_id, roles)"
+                                        " WHERE a.user_id = c.user_id" },
                 { PG_UUID, PG_TEXT },
                 roles_row },
 };
@@ -440,10 +439,10 @@ static void terms_of(struct terms *t, struct arena *arena, const struct account_
         term_add(t, arena, change->id, ROW_TERM_USERNAME, registration->account_registered.username.clear);
     if (!profile && !registration)
         return;
-    const struct str first = profile ? profile->profile_changed.first_name.clear
-                                     : registration->account_registered.first_name.clear;
-    const struct str last = profile ? profile->profile_changed.last_name.clear
-                                    : registration->account_registered.last_name.clear;
+    const struct str first =
+        profile ? profile->profile_changed.first_name.clear : registration->account_registered.first_name.clear;
+    const struct str last =
+        profile ? profile->profile_changed.last_name.clear : registration->account_registered.last_name.clear;
     term_add(t, arena, change->id, ROW_TERM_FIRST_LAST, joined(arena, first, last));
     term_add(t, arena, change->id, ROW_TERM_LAST_FIRST, joined(arena, last, first));
 }

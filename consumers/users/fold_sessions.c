@@ -1,5 +1,6 @@
 /* Brings a batch of facts of the stream sessions into the projection: at most three statements, whatever the batch's
- * size. The checkpoint keeps a fact from being folded twice; a row that is there already is an error and must surface. */
+ * size. The checkpoint keeps a fact from being folded twice; a row that is there already is an error and must surface.
+ */
 #include "consumers/text.h"
 #include "consumers/users/audit.h"
 #include "consumers/users/row.h"
@@ -13,9 +14,11 @@
 
 static const struct pg_statement insert_sessions = {
     "users_insert_sessions",
-    "INSERT INTO users.sessions (session_id, user_id, refresh_hash, generation, expires_at, device, address, account_epoch,"
+    "INSERT INTO users.sessions (session_id, user_id, refresh_hash, generation, expires_at, device, address, "
+    "account_epoch,"
     "                            created_at, refreshed_at, ended_at, end_reason, position)"
-    " SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::bigint[], $5::timestamptz[], $6::text[], $7::text[],"
+    " SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::bigint[], $5::timestamptz[], $6::text[], "
+    "$7::text[],"
     "                      $8::bigint[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::smallint[],"
     "                      $13::bigint[])",
 };
@@ -151,9 +154,9 @@ static err send(struct pg *pg, struct arena *arena, const struct pg_statement *s
 
 static err fold_started(struct pg *pg, struct arena *arena, const struct session_changes *c)
 {
-    static const enum pg_type types[] = { PG_UUID, PG_UUID, PG_BYTEA,       PG_INT8,        PG_TIMESTAMPTZ,
-                                          PG_TEXT, PG_TEXT, PG_INT8,        PG_TIMESTAMPTZ, PG_TIMESTAMPTZ,
-                                          PG_TIMESTAMPTZ,   PG_INT2,        PG_INT8 };
+    static const enum pg_type types[] = { PG_UUID,        PG_UUID, PG_BYTEA, PG_INT8,        PG_TIMESTAMPTZ,
+                                          PG_TEXT,        PG_TEXT, PG_INT8,  PG_TIMESTAMPTZ, PG_TIMESTAMPTZ,
+                                          PG_TIMESTAMPTZ, PG_INT2, PG_INT8 };
     enum { COLUMNS = sizeof types / sizeof *types };
     struct pg_array *columns[COLUMNS];
     for (size_t i = 0; i < COLUMNS; i++)

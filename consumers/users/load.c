@@ -2,8 +2,8 @@
 #include "consumers/users/streams.h"
 
 #define ACCOUNT                                                                                                        \
-    "SELECT user_id, username_index, email_index, version, session_epoch, array_to_string(roles, ','),"                 \
-    "       suspended_at IS NOT NULL, suspended_until"                                                                  \
+    "SELECT user_id, username_index, email_index, version, session_epoch, array_to_string(roles, ','),"                \
+    "       suspended_at IS NOT NULL, suspended_until"                                                                 \
     "  FROM users.accounts "
 enum { USER_ID, USERNAME_INDEX, EMAIL_INDEX, VERSION, SESSION_EPOCH, ROLES, SUSPENDED, SUSPENDED_UNTIL };
 
@@ -244,8 +244,8 @@ err sessions_load(void *state, struct pg *pg, struct arena *arena, const struct 
     if (asked != OK)
         return asked;
     for (int row = 0; row < PQntuples(r); row++)
-        session_set(sessions_state_add(s, pg_uuid(r, row, 0), pg_uuid(r, row, 1)), pg_str(r, row, 2),
-                    pg_int(r, row, 3), pg_time(r, row, 4), pg_bool(r, row, 5));
+        session_set(sessions_state_add(s, pg_uuid(r, row, 0), pg_uuid(r, row, 1)), pg_str(r, row, 2), pg_int(r, row, 3),
+                    pg_time(r, row, 4), pg_bool(r, row, 5));
     PQclear(r);
     return OK;
 }

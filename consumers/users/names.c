@@ -128,8 +128,8 @@ struct str search_fold(struct arena *arena, struct str text)
     for (int32_t i = 0; i < from.len;) {
         const int32_t start = i;
         U16_FWD_1(from.text, i, from.len);
-        const UChar32 c = i - start == 2 ? U16_GET_SUPPLEMENTARY(from.text[start], from.text[start + 1])
-                                         : from.text[start];
+        const UChar32 c =
+            i - start == 2 ? U16_GET_SUPPLEMENTARY(from.text[start], from.text[start + 1]) : from.text[start];
         if (u_charType(c) == U_NON_SPACING_MARK)
             continue;
         if (u_isUWhiteSpace(c) || c == 0) {

@@ -1,8 +1,17 @@
 #include "consumers/users/roles.h"
 
-#define U { "user", 4 }
-#define M { "moderator", 9 }
-#define A { "admin", 5 }
+#define U                                                                                                              \
+    {                                                                                                                  \
+        "user", 4                                                                                                      \
+    }
+#define M                                                                                                              \
+    {                                                                                                                  \
+        "moderator", 9                                                                                                 \
+    }
+#define A                                                                                                              \
+    {                                                                                                                  \
+        "admin", 5                                                                                                     \
+    }
 
 /* By the bits without the lowest: everybody is a user. */
 static const struct roles {

@@ -29,7 +29,8 @@ static const struct pg_statement find_usernames = {
 };
 
 /* $1 the prefix, $2 the first text behind all that begin with it, $3 and $4 the key of the last one shown, $5 how many.
- * Who is found by several terms is shown at the first of them. Walks over the index of terms as far as the page goes. */
+ * Who is found by several terms is shown at the first of them. Walks over the index of terms as far as the page goes.
+ */
 static const struct pg_statement search_accounts = {
     "users_search_accounts",
     "SELECT " ACCOUNT_COLUMNS ", t.term"
@@ -305,8 +306,7 @@ void session_json(struct json *j, const struct session_view *s, bool current)
 
 void access_settle(struct access *a, int64_t now_ms)
 {
-    a->suspended = a->account_found && a->account_suspended &&
-                   (a->suspended_until == 0 || now_ms < a->suspended_until);
+    a->suspended = a->account_found && a->account_suspended && (a->suspended_until == 0 || now_ms < a->suspended_until);
     a->live = a->account_found && a->session_found && !a->session_ended &&
               (a->account_epoch == a->session_epoch || uuid_equal(a->session, a->kept_session));
 }

@@ -11,15 +11,15 @@
 
 struct account_view {
     struct uuid id;
-    struct str username, email, first_name, last_name;                           /* empty when erased */
-    struct str bio, location, website, phone, birthdate, locale, time_zone;      /* empty when not given, or erased */
-    struct str password_hash;                                                    /* PHC or $2b$ */
-    uint32_t roles;                                                              /* bits of enum account_role */
-    int64_t created_at;                                                          /* Unix ms, as all times here */
-    int64_t version;                                                             /* of what OWN shows; the ETag */
+    struct str username, email, first_name, last_name;                      /* empty when erased */
+    struct str bio, location, website, phone, birthdate, locale, time_zone; /* empty when not given, or erased */
+    struct str password_hash;                                               /* PHC or $2b$ */
+    uint32_t roles;                                                         /* bits of enum account_role */
+    int64_t created_at;                                                     /* Unix ms, as all times here */
+    int64_t version;                                                        /* of what OWN shows; the ETag */
     int64_t session_epoch;
-    struct uuid kept_session; /* nil: none */
-    bool suspended;           /* or was, until suspended_until: account_is_suspended */
+    struct uuid kept_session;              /* nil: none */
+    bool suspended;                        /* or was, until suspended_until: account_is_suspended */
     int64_t suspended_at, suspended_until; /* until 0: without end */
     struct str suspension_reason;
     int64_t position; /* offset of the newest fact */
@@ -48,23 +48,23 @@ MUST_CHECK err account_find_by_login(struct pg *pg, struct arena *arena, struct 
 MUST_CHECK err account_usernames(struct pg *pg, struct arena *arena, const struct uuid *ids, size_t count,
                                  struct str *ret_usernames);
 
-/* Accounts whose username, "first last" or "last first" begins with `folded` (search_fold; not empty), each once, in the
- * order of (term, id); those behind (after_term, after_id), nil and empty: from the start. At most `limit`. */
+/* Accounts whose username, "first last" or "last first" begins with `folded` (search_fold; not empty), each once, in
+ * the order of (term, id); those behind (after_term, after_id), nil and empty: from the start. At most `limit`. */
 MUST_CHECK err account_search(struct pg *pg, struct arena *arena, struct str folded, struct str after_term,
                               struct uuid after_id, int limit, struct account_view **ret, size_t *ret_count);
 
 enum account_audience { ACCOUNT_PUBLIC, ACCOUNT_OWN, ACCOUNT_ADMINISTRATION };
 
 /* PUBLIC: {id, username, firstName, lastName, bio, location, website, roles, createdAt}; OWN also email, phone,
- * birthdate, locale, timeZone; ADMINISTRATION also version and suspended: null or {reason, at, until}. What is not given
- * is null, names are "". */
+ * birthdate, locale, timeZone; ADMINISTRATION also version and suspended: null or {reason, at, until}. What is not
+ * given is null, names are "". */
 void account_json(struct json *j, const struct account_view *a, enum account_audience audience);
 
 /* --- for administrators --- */
 
 struct account_filter {
-    uint32_t role;     /* one of enum account_role; 0 or ACCOUNT_USER: any */
-    int suspended;     /* 1, 0, -1: any. With account_is_suspended's clock: now_ms. */
+    uint32_t role; /* one of enum account_role; 0 or ACCOUNT_USER: any */
+    int suspended; /* 1, 0, -1: any. With account_is_suspended's clock: now_ms. */
     int64_t now_ms;
     struct str folded; /* search_fold of how a name begins; empty: any */
     int64_t from, to;  /* created at from <= t < to; 0: open */
@@ -85,9 +85,9 @@ struct audit_view {
     struct str action, details /* a JSON object */, address /* empty: not known */, request_id, trace;
 };
 struct audit_filter {
-    struct uuid actor, subject; /* nil: any */
-    struct str action;          /* "PasswordChanged"; empty: any */
-    int64_t from, to;           /* from <= at < to; 0: open */
+    struct uuid actor, subject;     /* nil: any */
+    struct str action;              /* "PasswordChanged"; empty: any */
+    int64_t from, to;               /* from <= at < to; 0: open */
     const struct audit_key *before; /* of the last one shown; NULL: from the newest */
 };
 /* Newest first. */
@@ -100,7 +100,7 @@ void audit_json(struct json *j, const struct audit_view *a);
 
 struct session_view {
     struct uuid id;
-    struct str device, address;                    /* of the newest use that said so; empty when erased */
+    struct str device, address; /* of the newest use that said so; empty when erased */
     int64_t created_at, last_used_at, expires_at;
 };
 /* Those of a person that are live, newest first, at most 200. */

@@ -1,10 +1,11 @@
-/* The administrators' lists: accounts and the audit. Filters that leave little of a table have an index and a statement of
- * their own; the others are tried on the rows that the index gives. */
+/* The administrators' lists: accounts and the audit. Filters that leave little of a table have an index and a statement
+ * of their own; the others are tried on the rows that the index gives. */
 #include "consumers/users/view_private.h"
 
 /* --- accounts --- */
 
-/* $1 those below this id, $2 how many, $3 role or NULL, $4 suspended, or NULL, $5 now, $6 and $7 created from and to. */
+/* $1 those below this id, $2 how many, $3 role or NULL, $4 suspended, or NULL, $5 now, $6 and $7 created from and to.
+ */
 #define LIST_ACCOUNTS "SELECT " ACCOUNT_COLUMNS " FROM users.accounts a WHERE a.user_id < $1::uuid"
 #define LIST_FILTERS                                                                                                   \
     "   AND ($3::text IS NULL OR $3::text = ANY (a.roles))"                                                            \
@@ -65,7 +66,9 @@ err account_list(struct pg *pg, struct arena *arena, const struct account_filter
     struct pg_args args = pg_args(arena);
     pg_arg_uuid(&args, before);
     pg_arg_int4(&args, limit);
-    arg_text_or_null(&args, filter->role == ACCOUNT_ADMIN ? STR("admin") : staff ? STR("moderator") : (struct str){ 0 });
+    arg_text_or_null(&args, filter->role == ACCOUNT_ADMIN ? STR("admin")
+                            : staff                       ? STR("moderator")
+                                                          : (struct str){ 0 });
     if (filter->suspended < 0)
         pg_arg_null(&args);
     else
@@ -114,8 +117,9 @@ static const struct pg_statement list_audit_of_subject = {
 /* Upon themselves, and upon others: two indexes. */
 static const struct pg_statement list_audit_of_actor = {
     "users_list_audit_of_actor",
-    "(" LIST_AUDIT " AND subject = $10::uuid AND actor = $10::uuid" AUDIT_ACTION AUDIT_SUBJECT AUDIT_END ") UNION ALL ("
-    LIST_AUDIT " AND actor = $10::uuid AND actor <> subject" AUDIT_ACTION AUDIT_SUBJECT AUDIT_END ")" AUDIT_END,
+    "(" LIST_AUDIT " AND subject = $10::uuid AND actor = $10::uuid" AUDIT_ACTION AUDIT_SUBJECT AUDIT_END
+    ") UNION ALL (" LIST_AUDIT " AND actor = $10::uuid AND actor <> subject" AUDIT_ACTION AUDIT_SUBJECT AUDIT_END
+    ")" AUDIT_END,
 };
 
 /* Behind every row. */

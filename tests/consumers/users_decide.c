@@ -102,16 +102,34 @@ static const struct account_row {
     { "a command of no known type is refused", { { 0 } }, { 0 }, COMMAND_INVALID },
 };
 
+static void know_account(struct accounts_state *s, struct uuid id)
+{
+    struct account *account = accounts_state_account_add(s, id);
+    if (account->presence == PRESENCE_UNKNOWN)
+        account->presence = PRESENCE_ABSENT;
+}
+
+static void know_claim(struct accounts_state *s, enum claim_kind kind, struct str index)
+{
+    struct claim *claim = accounts_state_claim_add(s, claim_key(kind, index));
+    if (claim->presence == PRESENCE_UNKNOWN)
+        claim->presence = PRESENCE_ABSENT;
+}
+
 /* What load would do on an empty database. */
 static void know_accounts(struct accounts_state *s, const struct accounts_command *c)
 {
-    const struct claim_key keys[] = { claim_key_id(c->register_account.user_id),
-                                      claim_key(CLAIM_USERNAME, c->register_account.username_index),
-                                      claim_key(CLAIM_EMAIL, c->register_account.email_index) };
-    for (size_t i = 0; c->type && i < 3; i++) {
-        struct claim *claim = accounts_state_claim_add(s, keys[i]);
-        if (claim->presence == PRESENCE_UNKNOWN)
-            claim->presence = PRESENCE_ABSENT;
+    if (!c->type)
+        return;
+    know_account(s, accounts_stream.command.key((const struct any_record *)c));
+    know_account(s, c->meta.actor);
+    if (c->type == ACCOUNTS_REGISTER_ACCOUNT) {
+        know_claim(s, CLAIM_USERNAME, c->register_account.username_index);
+        know_claim(s, CLAIM_EMAIL, c->register_account.email_index);
+    } else if (c->type == ACCOUNTS_CHANGE_USERNAME) {
+        know_claim(s, CLAIM_USERNAME, c->change_username.username_index);
+    } else if (c->type == ACCOUNTS_CHANGE_EMAIL) {
+        know_claim(s, CLAIM_EMAIL, c->change_email.email_index);
     }
 }
 
@@ -272,11 +290,11 @@ static const struct session_row {
     { "a session that never was is not refreshed",
       { { 0 } },
       REFRESH(ANN, ANN, 50, HASH(A), HASH(B)),
-      SESSION_NOT_FOUND },
+      REFRESH_TOKEN_INVALID },
     { "an ended session is not refreshed",
       { STARTED(ANN, HASH(A), 100), ENDED(ANN) },
       REFRESH(ANN, ANN, 50, HASH(A), HASH(B)),
-      SESSION_NOT_FOUND },
+      REFRESH_TOKEN_INVALID },
     { "nobody refreshes for another",
       { STARTED(ANN, HASH(A), 100) },
       REFRESH(BOB, ANN, 50, HASH(A), HASH(B)),
@@ -284,7 +302,7 @@ static const struct session_row {
     { "another's session is none of one's own",
       { STARTED(ANN, HASH(A), 100) },
       REFRESH(BOB, BOB, 50, HASH(A), HASH(B)),
-      SESSION_NOT_FOUND },
+      REFRESH_TOKEN_INVALID },
     { "the next refresh hash has 32 bytes",
       { STARTED(ANN, HASH(A), 100) },
       REFRESH(ANN, ANN, 50, HASH(A), SHORT),
@@ -370,14 +388,14 @@ START_TEST(cleared_states_know_nothing_and_can_be_filled_again)
         for (uint32_t i = 0; i < 3000; i++) {
             struct uuid id = { { 0 } };
             memcpy(&id, &i, sizeof i);
-            accounts_state_claim_add(accounts, claim_key_id(id));
+            accounts_state_account_add(accounts, id);
             sessions_state_add(sessions, id, id);
         }
         ck_assert_uint_eq(accounts_state_size(accounts), 3000);
         ck_assert_uint_eq(sessions_state_size(sessions), 3000);
         accounts_state_clear(accounts);
         sessions_state_clear(sessions);
-        ck_assert_ptr_null(accounts_state_claim(accounts, claim_key_id(uuid_nil)));
+        ck_assert_ptr_null(accounts_state_account(accounts, uuid_nil));
         ck_assert_ptr_null(sessions_state_find(sessions, uuid_nil, uuid_nil));
     }
     accounts_state_destroy(accounts);
