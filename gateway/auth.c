@@ -40,8 +40,7 @@ static enum request_step registered(struct request *r, const struct outcome *out
     struct login *l = r->state;
     l->account.id = account->user_id; /* of the first request, when this is a repetition */
     l->account.created_at = account->meta.at;
-    l->account.roles = account->roles.items;
-    l->account.role_count = account->roles.count;
+    (void)role_bits(account->roles.items, account->roles.count, &l->account.roles);
     return login_start_session(r, l);
 }
 

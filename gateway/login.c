@@ -36,25 +36,13 @@ void login_wipe_password(struct request *r, struct login *l)
     l->password.len = 0;
 }
 
-static uint32_t role_bits(const struct account_view *account)
-{
-    uint32_t bits = ROLE_USER;
-    for (size_t i = 0; i < account->role_count; i++) {
-        if (str_equal(account->roles[i], STR("moderator")))
-            bits |= ROLE_MODERATOR;
-        if (str_equal(account->roles[i], STR("admin")))
-            bits |= ROLE_ADMIN;
-    }
-    return bits;
-}
-
 enum request_step login_answer(struct request *r, const struct login *l, int64_t issued_at)
 {
     struct gateway *g = r->gateway;
     struct claims claims = {
         .user_id = l->account.id,
         .session_id = l->token.session_id,
-        .roles = role_bits(&l->account),
+        .roles = l->account.roles,
     };
     struct str access;
     err e = token_issue(g->tokens, &claims, issued_at, &r->arena, &access);
@@ -67,7 +55,7 @@ enum request_step login_answer(struct request *r, const struct login *l, int64_t
     struct json j = response_json(r, l->status);
     json_open(&j, '{');
     json_key(&j, "user");
-    account_json(&j, &l->account, true);
+    account_json(&j, &l->account, ACCOUNT_OWN);
     json_field_str(&j, "accessToken", access);
     json_field_str(&j, "refreshToken", str_of(refresh));
     json_field_str(&j, "tokenType", STR("Bearer"));
