@@ -255,6 +255,50 @@ START_TEST(who_is_erased_during_a_rotation_stays_erased)
 }
 END_TEST
 
+static atomic_bool rotated;
+
+static void *rotate(void *unused)
+{
+    (void)unused;
+    struct arena own;
+    uint8_t next[MASTER_LEN];
+    struct masters m = masters_with(OLD);
+    struct uuid after = uuid_nil;
+    size_t found = 1;
+    arena_init(&own, 0);
+    struct pg *pg = database_connect(&database);
+    master_bytes(NEW, next);
+    err e = masters_begin(&m, pg, &own, next);
+    while (e == OK && found > 0)
+        e = masters_rewrap(&m, pg, &own, &after, 7, &found);
+    pg_destroy(pg);
+    arena_finish(&own);
+    atomic_store(&rotated, true);
+    return e == OK ? NULL : (void *)1;
+}
+
+START_TEST(an_insert_that_began_before_the_rotation_is_waited_for)
+{
+    struct vault *old = vault_with(OLD);
+    atomic_store(&rotated, false);
+    struct pg *slow = database_connect(&database);
+    ck_assert_int_eq(pg_script(slow, "BEGIN"), OK);
+    struct uuid id = fresh();
+    ck_assert_msg(vault_ensure(old, slow, &id, 1) == OK, "%s", err_message());
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, rotate, NULL), 0);
+    while (!atomic_load(&rotated) && number("SELECT count(*) FROM pg_locks WHERE NOT granted") == 0)
+        sched_yield();
+    ck_assert_int_eq(pg_script(slow, "COMMIT"), OK);
+    void *failed;
+    pthread_join(thread, &failed);
+    ck_assert_ptr_null(failed);
+    ck_assert_int_eq(number("SELECT count(*) FROM vault.keys WHERE master = 1"), 0);
+    pg_destroy(slow);
+    vault_destroy(old);
+}
+END_TEST
+
 static atomic_bool enough;
 static atomic_int made;
 
@@ -320,6 +364,7 @@ int main(void)
     tcase_add_test(all, a_rotation_that_was_cut_short_goes_on_and_another_one_has_to_wait);
     tcase_add_test(all, a_key_that_is_not_this_databases_begins_nothing);
     tcase_add_test(all, who_is_erased_during_a_rotation_stays_erased);
+    tcase_add_test(all, an_insert_that_began_before_the_rotation_is_waited_for);
     tcase_add_test(all, keys_that_are_made_all_the_while_are_all_wrapped_by_the_new_one);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);
