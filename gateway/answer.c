@@ -9,6 +9,7 @@
 
 #define WARNINGS_A_SECOND 20
 #define HEAD_MAX          1024
+#define READ_BYTES        (32 * 1024) /* asked of `read` at once */
 
 /* A 503 without a reason is load that was turned away on purpose, 501 and 505 are the client's doing: the metrics count
  * them. */
@@ -76,10 +77,12 @@ enum MHD_Result answer_queue(struct answers *a, struct request *r, int64_t took_
     finish(a, r, took_us);
     const struct response *response = &r->response;
     struct MHD_Response *out =
-        MHD_create_response_from_buffer(response->body.len, response->body.ptr, MHD_RESPMEM_PERSISTENT);
+        response->next
+            ? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, READ_BYTES, a->read, r, NULL)
+            : MHD_create_response_from_buffer(response->body.len, response->body.ptr, MHD_RESPMEM_PERSISTENT);
     if (!out)
         return MHD_NO;
-    if (response->body.len > 0)
+    if (response->body.len > 0 || response->next)
         MHD_add_response_header(out, "Content-Type", content_type(response));
     MHD_add_response_header(out, "X-Content-Type-Options", "nosniff");
     MHD_add_response_header(out, "Cache-Control", "no-store");

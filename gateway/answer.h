@@ -9,7 +9,8 @@
 
 struct answers {
     const struct http_metrics *metrics;
-    atomic_bool draining; /* each answer ends its connection */
+    MHD_ContentReaderCallback read; /* of a response that has more than its body; its context is the request */
+    atomic_bool draining;           /* each answer ends its connection */
 
     /* Log lines about failed requests are rationed. */
     _Atomic int64_t warned_second;

@@ -49,6 +49,8 @@ struct exchange {
     bool counted;    /* in exchanges.in_progress */
     bool busy;       /* in exchanges.busy */
     int64_t dropped; /* bytes of body */
+    size_t sent;     /* of the piece in response.body */
+    bool making;     /* the next piece is being made */
     int64_t begun_us;
     _Atomic int hold; /* enum hold */
 };
@@ -128,12 +130,15 @@ static void exchange_clear(struct exchange *e, struct MHD_Connection *connection
     r->response.status = 0;
     r->response.content_type = NULL;
     r->response.header_count = 0;
+    r->response.next = NULL;
     r->why = NULL;
     r->state = NULL;
     e->stage = AT_HEAD;
     e->facts = (struct http_facts){ 0 };
     e->refused = e->counted = e->busy = false;
     e->dropped = 0;
+    e->sent = 0;
+    e->making = false;
     atomic_store_explicit(&e->hold, HELD_HERE, memory_order_relaxed);
 }
 
@@ -176,6 +181,8 @@ static int64_t took_us(const struct exchange *e)
 static enum MHD_Result answer(struct exchange *e)
 {
     deadline_in(e, e->all->options.write_timeout_us);
+    if (e->request.response.next)
+        atomic_store(&e->hold, HELD_HERE); /* it may be handed on once more, for each piece */
     return answer_queue(&e->all->answers, &e->request, took_us(e));
 }
 
@@ -483,6 +490,62 @@ static enum MHD_Result take_answer(struct exchange *e)
     return answer_queue_abandoned(&e->all->answers, e->request.connection, e->request.route, took_us(e));
 }
 
+/* --- an answer that is made piece by piece --- */
+
+/* false: there is none, *ret_end says how the answer ends; or, with 0, it comes later. */
+static bool make_piece(struct exchange *e, ssize_t *ret_end)
+{
+    struct request *r = &e->request;
+    buf_clear(&r->response.body);
+    e->sent = 0;
+    e->busy = true;
+    atomic_fetch_add(&e->all->busy, 1);
+    *ret_end = MHD_CONTENT_READER_END_WITH_ERROR;
+    if (atomic_load(&e->all->closing)) {
+        end_busy(e);
+        return false;
+    }
+    deadline_in(e, 0);
+    e->making = true;
+    *ret_end = 0;
+    return !is_handed_on(e, r->response.next(r));
+}
+
+/* The piece is there, perhaps after the connection was suspended for it. false: it is the end. */
+static bool take_piece(struct exchange *e, ssize_t *ret_end)
+{
+    bool abandoned = atomic_load(&e->hold) == ABANDONED;
+    e->making = false;
+    end_busy(e);
+    if (abandoned || e->request.response.status >= 400) {
+        *ret_end = MHD_CONTENT_READER_END_WITH_ERROR;
+        return false;
+    }
+    atomic_store(&e->hold, HELD_HERE);
+    *ret_end = MHD_CONTENT_READER_END_OF_STREAM;
+    return e->request.response.body.len > 0;
+}
+
+/* libmicrohttpd's content reader: each piece has write_timeout_us, as a whole answer has. */
+static ssize_t read_pieces(void *context, uint64_t position, char *to, size_t most)
+{
+    (void)position;
+    struct exchange *e = context;
+    const struct buf *body = &e->request.response.body;
+    ssize_t end;
+    if (!e->making && e->sent == body->len && !make_piece(e, &end))
+        return end;
+    if (e->making) {
+        if (!take_piece(e, &end))
+            return end;
+        deadline_in(e, e->all->options.write_timeout_us);
+    }
+    size_t len = body->len - e->sent < most ? body->len - e->sent : most;
+    memcpy(to, body->ptr + e->sent, len);
+    e->sent += len;
+    return (ssize_t)len;
+}
+
 /* --- one exchange, as libmicrohttpd drives it --- */
 
 struct exchange *exchange_begin(struct exchanges *all, struct MHD_Connection *connection, struct loop *loop,
@@ -548,6 +611,7 @@ struct exchanges *exchanges_create(const struct exchanges_options *options)
     all->router = router_create(options->routes);
     all->admission = (struct admission){ all->router, options->authenticate, options->max_body_bytes };
     all->answers.metrics = options->metrics;
+    all->answers.read = read_pieces;
     pthread_mutex_init(&all->lock, NULL);
     return all;
 }

@@ -16,6 +16,7 @@
 
 struct gateway; /* gateway.h: configuration, pools, dispatch, vault, metrics */
 struct server;  /* server.h */
+struct request; /* below */
 struct route;   /* route.h */
 struct MHD_Connection;
 
@@ -39,6 +40,10 @@ struct response {
         char value[160];
     } headers[REQUEST_MAX_HEADERS];
     size_t header_count;
+    /* NULL: `body` is all there is. Else it is the first piece, and this is asked for another one whenever a piece was
+     * sent, like a handler (it may hand the request on): it fills the body, which is empty, or leaves it empty, and
+     * that is the end. A status of 400 or more then cuts the answer off, since it has begun already. */
+    enum request_step (*next)(struct request *r);
 };
 
 struct request {

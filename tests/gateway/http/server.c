@@ -23,7 +23,7 @@ static struct {
     struct {
         struct request *request;
         int64_t due_us;
-        enum fate { ANSWERED, LET_IN, TURNED_AWAY } fate;
+        enum fate { ANSWERED, LET_IN, TURNED_AWAY, PIECE } fate;
     } waiting[WAITING_MAX];
     size_t count;
     bool stopping;
@@ -34,6 +34,28 @@ static atomic_bool dependency_is_up = true;
 static void turn_away(struct request *r)
 {
     problem(r, 401, "session_ended", NULL, "This session has ended.");
+}
+
+/* An answer in pieces: so many are left, of so many bytes each, made so late (-1: at once). */
+struct pieces {
+    int64_t left, bytes, ms;
+    bool breaks; /* the last one cannot be made */
+};
+
+static void fill_piece(struct request *r)
+{
+    struct pieces *p = r->state;
+    struct buf *body = &r->response.body;
+    if (p->left == 0)
+        return;
+    if (p->left == 1 && p->breaks) {
+        problem(r, 503, "away", NULL, "The rest is not to be had.");
+    } else {
+        buf_reserve(body, (size_t)p->bytes);
+        memset(body->ptr, 'a' + (int)(p->left % 26), (size_t)p->bytes);
+        body->len = (size_t)p->bytes;
+    }
+    p->left--;
 }
 
 static void *answer_later(void *unused)
@@ -52,6 +74,8 @@ static void *answer_later(void *unused)
             answered = true;
             if (fate == TURNED_AWAY) {
                 turn_away(r);
+            } else if (fate == PIECE) {
+                fill_piece(r);
             } else if (fate == ANSWERED) {
                 struct json j = response_json(r, 200);
                 json_open(&j, '{');
@@ -97,6 +121,40 @@ static enum request_step run_later(struct request *r)
     bool bad = false;
     request_query_int(r, "ms", 0, 60000, &ms, &bad);
     return bad ? REQUEST_DONE : settle_later(r, ms, ANSWERED);
+}
+
+static enum request_step next_piece(struct request *r)
+{
+    struct pieces *p = r->state;
+    if (p->ms >= 0)
+        return settle_later(r, p->ms, PIECE);
+    fill_piece(r);
+    return REQUEST_DONE;
+}
+
+/* ?pieces=&bytes=&ms=&breaks= */
+static enum request_step run_pieces(struct request *r)
+{
+    struct pieces *p = ARENA_NEW(&r->arena, struct pieces);
+    int64_t breaks = 0;
+    bool bad = false;
+    *p = (struct pieces){ .left = 1, .bytes = 1 };
+    request_query_int(r, "pieces", 0, 100000, &p->left, &bad);
+    request_query_int(r, "bytes", 1, 1000000, &p->bytes, &bad);
+    request_query_int(r, "ms", -1, 60000, &p->ms, &bad);
+    request_query_int(r, "breaks", 0, 1, &breaks, &bad);
+    if (bad)
+        return REQUEST_DONE;
+    p->breaks = breaks;
+    r->state = p;
+    r->response.status = 200;
+    r->response.content_type = "text/plain";
+    buf_clear(&r->response.body);
+    r->response.next = next_piece;
+    if (p->ms >= 0)
+        return settle_later(r, p->ms, PIECE); /* the first one, too */
+    fill_piece(r);
+    return REQUEST_DONE;
 }
 
 static enum request_step run_never(struct request *r)
@@ -241,6 +299,7 @@ static const struct route table[] = {
     { POST, "/later", "later_post", AUTH_NONE, &thing, run_later, "" },
     { GET, "/never", "never", AUTH_NONE, NULL, run_never, "" },
     { GET, "/refused", "refused", AUTH_NONE, NULL, run_refused_after_all, "" },
+    { GET, "/pieces", "pieces", AUTH_NONE, NULL, run_pieces, "" },
     { GET, "/large", "large", AUTH_NONE, NULL, run_large, "" },
     { GET, "/no-answer", "no_answer", AUTH_NONE, NULL, run_no_answer, "" },
     { GET, "/away", "away", AUTH_NONE, NULL, run_away, "" },
