@@ -36,9 +36,7 @@ def settle(stack, timeout=120):
         for (worker,) in stack.sql("SELECT table_schema FROM information_schema.tables WHERE table_name = 'checkpoint'"):
             for stream, partition, offset in stack.sql(f"SELECT stream, partition, command_offset FROM {worker}.checkpoint"):
                 decided[f"{stream}.commands", partition] = offset
-        return all(decided.get((topic, partition), -1) >= end - 1
-                   for topic, partitions in log.topics(bootstrap).items() if topic.endswith(".commands")
-                   for partition, end in enumerate(log.offsets(bootstrap, topic, partitions)))
+        return all(decided.get(place, -1) >= end - 1 for place, end in log.end_offsets(bootstrap).items() if place[0].endswith(".commands"))
 
     wait_until(is_quiet, timeout, "every command decided", pause=0.3)
 

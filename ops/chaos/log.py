@@ -110,12 +110,23 @@ class Schemas:
     def subject(self, number):
         return self.subjects[number][0]
 
+    def schema(self, number):
+        subject, version = self.subjects[number]
+        with open(os.path.join(REPOSITORY, "schemas", "history", subject, f"{version}.json")) as file:
+            return avro.schema.parse(file.read())
+
     def reader(self, number):
         if number not in self.readers:
-            subject, version = self.subjects[number]
-            with open(os.path.join(REPOSITORY, "schemas", "history", subject, f"{version}.json")) as file:
-                self.readers[number] = avro.io.DatumReader(avro.schema.parse(file.read()))
+            self.readers[number] = avro.io.DatumReader(self.schema(number))
         return self.readers[number]
+
+    def edited(self, value, change):
+        """A framed record once more, after `change` had its fields."""
+        _, fields = self.decode(value)
+        change(fields)
+        out = io.BytesIO()
+        avro.io.DatumWriter(self.schema(*struct.unpack(">I", value[1:5]))).write(fields, avro.io.BinaryEncoder(out))
+        return value[:5] + out.getvalue()
 
     def decode(self, value):
         """(full name of the record, its fields). ValueError when it is no framed record of ours."""

@@ -32,6 +32,57 @@ def test_a_command_delivered_twice_gives_one_fact(stack, ada, room, tmp_path):
     assert ada.say(room, "next")["seq"] == 2
 
 
+def test_facts_of_another_owner_between_ours_are_what_counts(stack, mended, ada, room, tmp_path):
+    """An owner that has lost its partition has taken three posts out of the commands and decided them; its facts arrive before
+    and after the first one of the present owner, who knows nothing of it. A fact that gets another offset than the next one is
+    how it learns: it must read what came between, else its checkpoint goes past facts that it never saw."""
+    bootstrap, schemas = stack.bootstrap(), log.Schemas()
+    first = ada.say(room, "first")
+    command, = [r for r in log.read(bootstrap, "rooms.commands") if r.key == room.encode()][-1:]
+    fact, = [r for r in log.read(bootstrap, "rooms.events") if r.key == room.encode()][-1:]
+    ends = log.end_offsets(bootstrap)
+    commands, facts = ends["rooms.commands", command.partition], ends["rooms.events", fact.partition]
+    posts = [(str(uuid.uuid4()), str(uuid.uuid4())) for _ in range(3)]
+
+    def post(number):
+        def change(fields):
+            fields["message_id"] = typed(fields["message_id"], posts[number][1])
+            fields["meta"]["id"] = fields["meta"]["command_id"] = typed(fields["meta"]["id"], posts[number][0])
+        log.produce(bootstrap, "rooms.commands", command.partition, schemas.edited(command.value, change), room, scratch=tmp_path)
+
+    def decided_by_the_other(number):
+        def change(fields):
+            fields["message_id"], fields["seq"] = typed(fields["message_id"], posts[number][1]), 2 + number
+            meta = fields["meta"]
+            meta["id"] = typed(meta["id"], str(uuid.uuid5(uuid.UUID(posts[number][0]), "fact")))
+            meta["command_id"], meta["command_offset"] = typed(meta["command_id"], posts[number][0]), commands + number
+        log.produce(bootstrap, "rooms.events", fact.partition, schemas.edited(fact.value, change), room, scratch=tmp_path)
+
+    decided_by_the_other(0)
+    decided_by_the_other(1)
+    post(0)
+    wait_until(lambda: decided(stack, command.partition) >= commands, 30, "the first post decided")
+    decided_by_the_other(2)
+    for pid in stack.pids("messages"):
+        send(pid, signal.SIGKILL)
+    post(1)
+    post(2)
+    wait_until(lambda: decided(stack, command.partition) >= commands + 2, 60, "all posts decided")
+    assert [(m["seq"], m["id"]) for m in ada.history(room)] == [(1, first["id"]), *((2 + i, post[1]) for i, post in enumerate(posts))]
+    for i, (operation, _) in enumerate(posts):
+        answer = ada.get(f"/operations/{operation}")
+        assert answer.json["status"] == "succeeded", answer
+        offset = facts + (i if i < 2 else 3)  # between them the one that we appended ourselves
+        assert answer.json["position"] == f"rooms/{fact.partition}@{offset}", answer
+    assert history.duplicates(stack) == [], "both decided the same"
+    assert ada.say(room, "next")["seq"] == 5
+
+
+def typed(like, text):
+    """A UUID as this Avro reader gives it: an object or text."""
+    return type(like)(text)
+
+
 def count(bootstrap, topic):
     return sum(log.offsets(bootstrap, topic, log.topics(bootstrap)[topic]))
 
