@@ -427,6 +427,8 @@ static enum MHD_Result run_handler(struct exchange *e)
     struct request *r = &e->request;
     enum MHD_Result result;
     e->stage = AT_HANDLER;
+    if (!admission_role(r)) /* here, since `admit` may have brought newer roles than the token's */
+        return answer(e);
     if (!begin_busy(e, &result))
         return result;
     log_context(r->request_id, NULL, r->trace);

@@ -13,9 +13,28 @@ extern const struct body refresh_body;
 enum request_step auth_refresh(struct request *r);
 enum request_step auth_logout(struct request *r);
 
-/* users.c */
+/* profile.c */
+extern const struct body profile_body, profile_patch_body, username_body, email_body;
 enum request_step users_me(struct request *r);
+enum request_step users_me_write(struct request *r); /* PUT and PATCH */
+enum request_step users_me_username(struct request *r);
+enum request_step users_me_email(struct request *r);
+
+/* users.c */
 enum request_step users_get(struct request *r);
+enum request_step users_search(struct request *r);
+
+/* admin.c */
+extern const struct body suspend_body, roles_body;
+enum request_step admin_users(struct request *r);
+enum request_step admin_user(struct request *r);
+enum request_step admin_suspend(struct request *r);
+enum request_step admin_reinstate(struct request *r);
+enum request_step admin_logout(struct request *r);
+enum request_step admin_roles(struct request *r);
+
+/* audit.c */
+enum request_step admin_audit(struct request *r);
 
 /* rooms.c */
 extern const struct body create_room_body;

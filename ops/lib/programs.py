@@ -26,8 +26,8 @@ def worker_target(worker):
     return f"consumers/{worker}/aether-{worker}"
 
 
-GATEWAY, TOPICS = "gateway/aether-gateway", "topics/aether-topics"
-TARGETS = (TOPICS, *map(worker_target, WORKERS), GATEWAY)
+GATEWAY, TOPICS, ADMIN = "gateway/aether-gateway", "topics/aether-topics", "ops/admin/aether-admin"
+TARGETS = (TOPICS, *map(worker_target, WORKERS), GATEWAY, ADMIN)
 
 
 def build(folder, log, targets=TARGETS, setup=("--buildtype=release",)):

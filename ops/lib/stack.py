@@ -146,3 +146,7 @@ class Stack:
     def run_topics(self, argv):
         program = programs.Program(self.build_folder(), programs.TOPICS)
         return [program.path, *argv], {**self.environment(), **program.environment(self.values())}
+
+    def run_admin(self, argv, secrets):
+        program = programs.Program(self.build_folder(), programs.ADMIN)
+        return [program.path, *argv], {**self.environment(), **program.environment({**self.values(), **secrets})}

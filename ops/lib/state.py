@@ -93,9 +93,12 @@ class State:
         if missing:
             for name in missing:
                 known[name] = secrets.token_hex(16) if name == "POSTGRES_PASSWORD" else base64.b64encode(secrets.token_bytes(32)).decode()
-            lines = "".join(f"{name}={value}\n" for name, value in known.items())
-            write_atomically(path, "# Made by ops/up. Without these the sealed fields of this folder's log cannot be opened.\n" + lines)
+            self.write_secrets(known)
         return known
+
+    def write_secrets(self, known):
+        lines = "".join(f"{name}={value}\n" for name, value in known.items())
+        write_atomically(self.path("env"), "# Made by ops/up. Without these the sealed fields of this folder's log cannot be opened.\n" + lines)
 
     # --- PostgreSQL runs as its own user under root, which refuses to run it ---
 

@@ -1,0 +1,336 @@
+/* profile: the account of who is logged in, as the person sees and changes it.
+ *
+ * GET is the fast path of every client: requests that wait together are read together, in one round trip to Redis, and
+ * those that are not there in one to PostgreSQL. Nothing is kept in this process, so whoever has the answer to a write
+ * reads it at every gateway. */
+#include <inttypes.h>
+#include <microhttpd.h>
+#include <stdio.h>
+
+#include "consumers/users/cache.h"
+#include "gateway/account.h"
+#include "gateway/client_address.h"
+#include "gateway/confirm.h"
+#include "gateway/gateway.h"
+#include "gateway/login.h"
+#include "gateway/resources.h"
+#include "ops/runtime/log.h"
+#include "schemas/accounts.gen.h"
+
+#define NAME_FIELD    .min = 1, .max = 100, .pattern = "name", .nullable = true
+#define ETAGS_MAX     8
+#define ETAG_UNTAGGED (-1)
+
+static const struct body_field profile_fields[] = {
+    { "firstName", FIELD_TEXT, NAME_FIELD, .doc = "First name." },
+    { "lastName", FIELD_TEXT, NAME_FIELD, .doc = "Last name." },
+    { "bio", FIELD_TEXT, .max = 500, .pattern = "prose", .nullable = true, .doc = "About the person." },
+    { "location", FIELD_TEXT, NAME_FIELD, .doc = "Where the person is, in the person's own words." },
+    { "website", FIELD_TEXT, .min = 8, .max = 200, .pattern = "url", .nullable = true, .doc = "An http or https URL." },
+    { "phone", FIELD_TEXT, .max = 16, .pattern = "phone", .nullable = true, .doc = "E.164; seen by oneself only." },
+    { "birthdate", FIELD_TEXT, .max = 10, .pattern = "date", .nullable = true, .doc = "Seen by oneself only." },
+    { "locale", FIELD_TEXT, .max = 64, .pattern = "locale", .nullable = true, .doc = "BCP 47 language tag." },
+    { "timeZone", FIELD_TEXT, .max = 64, .pattern = "time_zone", .nullable = true, .doc = "IANA time zone." },
+    { 0 },
+};
+const struct body profile_body = { "Profile", profile_fields };
+const struct body profile_patch_body = { "ProfilePatch", profile_fields, .is_patch = true };
+
+static const struct body_field username_fields[] = {
+    { "username", FIELD_TEXT, .required = true, .min = 3, .max = 50, .pattern = "username",
+      .doc = "The new one. The old one stays reserved for this account for 30 days." },
+    { "currentPassword", FIELD_TEXT, .required = true, .min = 1, .max = 128, .doc = "The password, once more." },
+    { 0 },
+};
+const struct body username_body = { "ChangeUsername", username_fields };
+
+static const struct body_field email_fields[] = {
+    { "email", FIELD_TEXT, .required = true, .min = 3, .max = 254, .pattern = "email", .doc = "The new one." },
+    { "currentPassword", FIELD_TEXT, .required = true, .min = 1, .max = 128, .doc = "The password, once more." },
+    { 0 },
+};
+const struct body email_body = { "ChangeEmail", email_fields };
+
+/* --- GET /users/me --- */
+
+/* A batch of reads under way; the arrays are parallel. */
+struct accounts {
+    struct pool_thread *thread;
+    struct request **requests;
+    struct account_cache_entry *entries;
+    size_t count;
+};
+
+static void account_answer_cached(struct request *r, const struct account_cache_entry *entry)
+{
+    response_json(r, 200);
+    buf_str(&r->response.body, entry->json);
+    account_etag(r, entry->version);
+}
+
+static err accounts_cached(struct accounts *a, struct redis *redis)
+{
+    for (size_t i = 0; i < a->count; i++)
+        a->entries[i].user = a->requests[i]->claims.user_id;
+    TRY(account_cache_find(redis, &a->thread->arena, a->entries, a->count));
+    for (size_t i = 0; i < a->count; i++)
+        if (a->entries[i].known)
+            account_answer_cached(a->requests[i], &a->entries[i]);
+    return OK;
+}
+
+/* Those that Redis lacked; they are put there. */
+static err accounts_stored(struct accounts *a, struct redis *redis)
+{
+    struct arena *arena = &a->thread->arena;
+    struct uuid *ids = ARENA_ARRAY(arena, struct uuid, a->count);
+    size_t *owner = ARENA_ARRAY(arena, size_t, a->count);
+    size_t n = 0;
+    for (size_t i = 0; i < a->count; i++) {
+        if (a->entries[i].known)
+            continue;
+        owner[n] = i;
+        ids[n++] = a->requests[i]->claims.user_id;
+    }
+    if (n == 0)
+        return OK;
+    struct account_view *views = ARENA_ARRAY(arena, struct account_view, n);
+    bool *found = ARENA_ARRAY(arena, bool, n);
+    TRY(account_find_many(a->thread->pg, arena, ids, n, views, found));
+    for (size_t k = 0; k < n; k++) {
+        struct request *r = a->requests[owner[k]];
+        account_answer(r, found[k] ? &views[k] : NULL, ACCOUNT_OWN);
+        if (redis && r->response.status == 200 &&
+            account_cache_refill(redis, arena, &a->entries[owner[k]], &views[k], buf_view(&r->response.body)) != OK)
+            redis = NULL;
+    }
+    if (redis && redis_flush(redis, NULL, NULL) == RETRY)
+        pool_redis_failed(a->thread);
+    return OK;
+}
+
+static void accounts_read(struct request **requests, size_t count, struct pool_thread *thread)
+{
+    struct accounts a = { .thread = thread, .requests = requests, .count = count };
+    a.entries = ARENA_ARRAY(&thread->arena, struct account_cache_entry, count);
+    struct redis *redis = dispatch_doubts_cache(requests[0]->gateway->dispatch) ? NULL : pool_redis(thread);
+    if (redis && accounts_cached(&a, redis) != OK) {
+        LOG(WARN, "accounts are read without Redis", F_ERR);
+        pool_redis_failed(thread);
+        redis = NULL;
+    }
+    err e = accounts_stored(&a, redis);
+    for (size_t i = 0; i < count && e != OK; i++)
+        if (!a.entries[i].known)
+            problem_err(requests[i], e);
+}
+
+enum request_step users_me(struct request *r)
+{
+    return pool_run_batched(r->gateway->reads, r, accounts_read);
+}
+
+/* --- writing --- */
+
+static enum request_step own_account(struct request *r, struct pool_thread *thread)
+{
+    struct account_view account;
+    bool found;
+    err e = account_find(thread->pg, &thread->arena, r->claims.user_id, &account, &found);
+    if (e == OK)
+        account_answer(r, found ? &account : NULL, ACCOUNT_OWN);
+    else
+        problem_err(r, e);
+    return REQUEST_DONE;
+}
+
+/* What is shown after a change is read from where everybody reads. */
+static enum request_step own_changed(struct request *r, const struct outcome *outcome, const struct any_record *fact)
+{
+    (void)outcome;
+    (void)fact;
+    return pool_run(r->gateway->reads, r, own_account);
+}
+
+/* --- PUT and PATCH /users/me --- */
+
+/* What If-Match says (RFC 9110, section 13.1.1): the versions of its strong entity tags that can be ours. */
+struct if_match {
+    bool given;
+    int64_t versions[ETAGS_MAX];
+    size_t count;
+};
+
+/* One entity tag off the front of *text: its version, or ETAG_UNTAGGED when it is nobody's version. false: no tag. */
+static bool take_etag(const char **text, int64_t *ret_version)
+{
+    const char *at = *text;
+    bool weak = strncmp(at, "W/", 2) == 0;
+    at += weak ? 2 : 0;
+    if (*at != '"')
+        return false;
+    const char *end = strchr(at + 1, '"');
+    if (!end)
+        return false;
+    size_t len = (size_t)(end - at - 1);
+    bool number = !weak && len > 0 && len <= 18 && strspn(at + 1, "0123456789") == len && (at[1] != '0' || len == 1);
+    *ret_version = ETAG_UNTAGGED;
+    if (number)
+        sscanf(at + 1, "%18" SCNd64, ret_version);
+    *text = end + 1;
+    return true;
+}
+
+/* false: a problem has been filled. */
+static bool if_match_read(struct request *r, struct if_match *m)
+{
+    const char *text = MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_MATCH);
+    if (!text || strcmp(text, "*") == 0)
+        return true;
+    m->given = true;
+    for (;;) {
+        int64_t version;
+        text += strspn(text, " \t,");
+        if (*text == '\0')
+            return true;
+        if (!take_etag(&text, &version) || !strchr(" \t,", *text)) {
+            problem(r, 400, "bad_header", "If-Match", "must be *, or entity tags as ETag gives them, like \"7\".");
+            return false;
+        }
+        if (version != ETAG_UNTAGGED && m->count < ETAGS_MAX)
+            m->versions[m->count++] = version;
+    }
+}
+
+struct change {
+    struct if_match match;
+    struct str address;
+};
+
+/* Where a field of the API stands in the command and in the view. */
+static const struct {
+    const char *name;
+    size_t command, view;
+} places[] = {
+#define PLACE(name, field)                                                                                             \
+    {                                                                                                                  \
+        name, offsetof(struct change_profile, field), offsetof(struct account_view, field)                             \
+    }
+    PLACE("firstName", first_name), PLACE("lastName", last_name), PLACE("bio", bio),
+    PLACE("location", location),    PLACE("website", website),    PLACE("phone", phone),
+    PLACE("birthdate", birthdate),  PLACE("locale", locale),      PLACE("timeZone", time_zone),
+#undef PLACE
+};
+
+/* The version the command expects; -1: any. */
+static int64_t expected_version(const struct request *r, const struct change *change, const struct account_view *now)
+{
+    /* What a patch is merged into must still be there when it is decided, whatever the client knows. */
+    if (!change->match.given)
+        return r->route->method == PATCH ? now->version : -1;
+    for (size_t i = 0; i < change->match.count; i++)
+        if (change->match.versions[i] == now->version)
+            return now->version;
+    /* Decided all the same: it may be a repetition of a request that was accepted. */
+    return change->match.versions[0];
+}
+
+static enum request_step profile_write(struct request *r, struct pool_thread *thread)
+{
+    const struct change *change = r->state;
+    struct account_view now;
+    bool found;
+    err e = account_find(thread->pg, &r->arena, r->claims.user_id, &now, &found);
+    if (e != OK) {
+        problem_err(r, e);
+        return REQUEST_DONE;
+    }
+    if (!found || now.erased) {
+        account_answer(r, NULL, ACCOUNT_OWN);
+        return REQUEST_DONE;
+    }
+    struct accounts_command *c = ARENA_NEW(&r->arena, struct accounts_command);
+    c->type = ACCOUNTS_CHANGE_PROFILE;
+    c->change_profile = (struct change_profile){
+        .user_id = r->claims.user_id,
+        .expected_version = expected_version(r, change, &now),
+        .address = { .clear = change->address },
+        .request_id = str_of(r->request_id),
+    };
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        struct sealed *field = (struct sealed *)((char *)&c->change_profile + places[i].command);
+        bool keep = r->route->method == PATCH && !json_object_get(r->body, places[i].name);
+        field->clear = keep ? *(const struct str *)((const char *)&now + places[i].view) : body_str(r, places[i].name);
+    }
+    return dispatch_command(r, &accounts_stream, (struct any_record *)c, r->claims.user_id, own_changed);
+}
+
+enum request_step users_me_write(struct request *r)
+{
+    struct change *change = ARENA_NEW(&r->arena, struct change);
+    if (!if_match_read(r, &change->match))
+        return REQUEST_DONE;
+    if (change->match.given && change->match.count == 0) {
+        problem(r, 412, "version_conflict", "If-Match", "The account never had this version.");
+        return REQUEST_DONE;
+    }
+    change->address = client_address(r);
+    r->state = change;
+    return pool_run(r->gateway->reads, r, profile_write);
+}
+
+/* --- PUT /users/me/username, PUT /users/me/email --- */
+
+static enum request_step username_change(struct request *r, struct pool_thread *thread, const struct account_view *now)
+{
+    (void)thread;
+    (void)now;
+    const struct str *address = r->state;
+    struct str username = body_str(r, "username");
+    struct accounts_command *c = ARENA_NEW(&r->arena, struct accounts_command);
+    c->type = ACCOUNTS_CHANGE_USERNAME;
+    c->change_username = (struct change_username){
+        .user_id = r->claims.user_id,
+        .username = { .clear = username },
+        .username_index = login_username_index(r, username),
+        .address = { .clear = *address },
+        .request_id = str_of(r->request_id),
+    };
+    return dispatch_command(r, &accounts_stream, (struct any_record *)c, r->claims.user_id, own_changed);
+}
+
+static enum request_step email_change(struct request *r, struct pool_thread *thread, const struct account_view *now)
+{
+    (void)thread;
+    (void)now;
+    const struct str *address = r->state;
+    struct str email = body_str(r, "email");
+    struct accounts_command *c = ARENA_NEW(&r->arena, struct accounts_command);
+    c->type = ACCOUNTS_CHANGE_EMAIL;
+    c->change_email = (struct change_email){
+        .user_id = r->claims.user_id,
+        .email = { .clear = email },
+        .email_index = login_email_index(r, email),
+        .address = { .clear = *address },
+        .request_id = str_of(r->request_id),
+    };
+    return dispatch_command(r, &accounts_stream, (struct any_record *)c, r->claims.user_id, own_changed);
+}
+
+static enum request_step confirmed_change(struct request *r, confirmed *then)
+{
+    struct str *address = ARENA_NEW(&r->arena, struct str);
+    *address = client_address(r);
+    r->state = address;
+    return confirm_password(r, "currentPassword", then);
+}
+
+enum request_step users_me_username(struct request *r)
+{
+    return confirmed_change(r, username_change);
+}
+
+enum request_step users_me_email(struct request *r)
+{
+    return confirmed_change(r, email_change);
+}
