@@ -117,7 +117,7 @@ err connections_create(const struct connections_options *options, struct connect
     struct connections *c = mem_alloc(sizeof *c);
     c->options = *options;
     c->listening = -1;
-    c->table_size = options->max + OTHER_FDS;
+    c->table_size = options->max + options->kept + OTHER_FDS;
     c->table = mem_alloc(sizeof *c->table * (size_t)c->table_size);
     pthread_mutex_init(&c->lock, NULL);
     c->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

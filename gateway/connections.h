@@ -22,6 +22,7 @@ struct connections_options {
     const char *address;       /* numeric, IPv4 or IPv6 */
     int port;                  /* 0: a free one */
     int max;                   /* open at once */
+    int kept;                  /* sockets that left libmicrohttpd and live on, at most: they take descriptors, too */
     int64_t first_deadline_us; /* how long the first request's line may take */
     const struct http_metrics *metrics;
     void (*serve)(void *context, int fd); /* takes the socket over; connections_opened and _closed follow */

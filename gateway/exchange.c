@@ -1,9 +1,11 @@
 #include "gateway/exchange.h"
 
+#include <fcntl.h>
 #include <microhttpd.h>
 #include <pthread.h>
-#include <sodium.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "gateway/admission.h"
 #include "gateway/answer.h"
@@ -132,6 +134,7 @@ static void exchange_clear(struct exchange *e, struct MHD_Connection *connection
     r->response.header_count = 0;
     r->response.next = NULL;
     r->why = NULL;
+    r->take_over = NULL;
     r->state = NULL;
     e->stage = AT_HEAD;
     e->facts = (struct http_facts){ 0 };
@@ -151,6 +154,8 @@ static void deadline_in(struct exchange *e, int64_t microseconds)
 
 void request_suspend(struct request *r)
 {
+    if (r->resumed)
+        return; /* there is no connection to suspend */
     struct exchange *e = (struct exchange *)r;
     int held = HELD_HERE;
     if (atomic_compare_exchange_strong(&e->hold, &held, SUSPENDED))
@@ -168,6 +173,10 @@ static bool bring_back(struct exchange *e, enum hold how)
 
 void request_resume(struct request *r)
 {
+    if (r->resumed) {
+        r->resumed(r);
+        return;
+    }
     bring_back((struct exchange *)r, RESUMED);
 }
 
@@ -365,20 +374,6 @@ static enum MHD_Result take_body(struct exchange *e, const char *bytes, size_t *
 
 /* --- the handler --- */
 
-static void hash_request(struct exchange *e)
-{
-    static const uint8_t no_key[32];
-    struct request *r = &e->request;
-    const char *method = method_name(r->route->method);
-    crypto_generichash_state state;
-    crypto_generichash_init(&state, e->all->options.hash_key ? e->all->options.hash_key : no_key, 32, sizeof r->hash);
-    crypto_generichash_update(&state, (const uint8_t *)method, strlen(method) + 1);
-    crypto_generichash_update(&state, (const uint8_t *)e->facts.path.ptr, e->facts.path.len);
-    crypto_generichash_update(&state, (const uint8_t *)"", 1);
-    crypto_generichash_update(&state, (const uint8_t *)r->body_bytes.ptr, r->body_bytes.len);
-    crypto_generichash_final(&state, r->hash, sizeof r->hash);
-}
-
 /* The same key of the same person is the same command, whichever gateway it comes to. */
 static void name_command(struct exchange *e)
 {
@@ -464,6 +459,7 @@ static enum MHD_Result run_admit(struct exchange *e)
 
 static enum MHD_Result take_end_of_body(struct exchange *e)
 {
+    static const uint8_t no_key[32];
     struct request *r = &e->request;
     if (e->refused)
         return answer(e);
@@ -471,10 +467,35 @@ static enum MHD_Result take_end_of_body(struct exchange *e)
     if (r->route->body && !body_check(r))
         return answer(e);
     if (r->route->method != GET) {
-        hash_request(e);
+        request_hash(r, str_of(method_name(r->route->method)), e->facts.path,
+                     e->all->options.hash_key ? e->all->options.hash_key : no_key);
         name_command(e);
     }
     return run_admit(e);
+}
+
+/* The socket leaves libmicrohttpd, which closes another one in its place: its own upgrade only knows status 101 and
+ * keeps the connection's memory for as long as the socket lives. A connection that was suspended is in no epoll set until it
+ * waits again, so its descriptor may change its meaning here. */
+static enum MHD_Result hand_over(struct exchange *e)
+{
+    struct request *r = &e->request;
+    int fd = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    int kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    int dummy = eventfd(0, EFD_CLOEXEC);
+    if (kept < 0 || dummy < 0 || dup3(dummy, fd, O_CLOEXEC) < 0) {
+        if (kept >= 0)
+            close(kept);
+        if (dummy >= 0)
+            close(dummy);
+        problem(r, 503, "overloaded", NULL, "Too many connections are open.");
+        response_header(r, "Retry-After", "1");
+        return answer(e);
+    }
+    close(dummy);
+    http_metrics_request(e->all->options.metrics, r->route, r->response.status, took_us(e));
+    r->take_over(r, kept);
+    return MHD_NO; /* ends the connection without a byte */
 }
 
 /* Back from being suspended. */
@@ -487,7 +508,7 @@ static enum MHD_Result take_answer(struct exchange *e)
     }
     end_busy(e);
     if (!abandoned)
-        return answer(e);
+        return e->request.take_over ? hand_over(e) : answer(e);
     deadline_in(e, e->all->options.write_timeout_us);
     return answer_queue_abandoned(&e->all->answers, e->request.connection, e->request.route, took_us(e));
 }

@@ -6,6 +6,7 @@
 
 #include "gateway/accepted.h"
 #include "gateway/cursor.h"
+#include "gateway/live/live.h"
 #include "gateway/page_cache.h"
 #include "gateway/password.h"
 #include "gateway/refresh_token.h"
@@ -59,6 +60,15 @@ const struct metric gateway_metrics[GATEWAY_METRICS] = {
     [METRIC_PAGES_POSTGRES] = { "aether_gateway_pages_total", "from=\"postgres\"", METRIC_COUNTER, PAGES },
     [METRIC_COMMAND_SECONDS] = { "aether_gateway_command_seconds", NULL, METRIC_HISTOGRAM,
                                  "From the append of a command to its outcome." },
+    [METRIC_LIVE_CONNECTIONS] = { "aether_gateway_live_connections", NULL, METRIC_GAUGE,
+                                  "Listeners to the live feed now." },
+    [METRIC_LIVE_ACCEPTED] = { "aether_gateway_live_accepted_total", NULL, METRIC_COUNTER, "Listeners let in." },
+    [METRIC_LIVE_EVENTS] = { "aether_gateway_live_events_total", NULL, METRIC_COUNTER,
+                             "Facts that became events of the live feed." },
+    [METRIC_LIVE_DELIVERIES] = { "aether_gateway_live_deliveries_total", NULL, METRIC_COUNTER,
+                                 "Events told, one for each listener." },
+    [METRIC_LIVE_RESYNCS] = { "aether_gateway_live_resyncs_total", NULL, METRIC_COUNTER,
+                              "Listeners told to look for themselves, since they read too slowly or were away too long." },
 };
 
 void gateway_measure(struct gateway *g)
@@ -68,6 +78,8 @@ void gateway_measure(struct gateway *g)
     metrics_set(g->metrics, METRIC_REPLIES_UP, dispatch_replies_up(g->dispatch));
     metrics_set(g->metrics, METRIC_READS_QUEUED, (int64_t)pool_waiting(g->reads));
     metrics_set(g->metrics, METRIC_HASHING_QUEUED, (int64_t)pool_waiting(g->hashing));
+    if (g->live) /* the threads that measure start before it is there */
+        live_measure(g->live);
 }
 
 static int hashing_threads(const struct config *config)
@@ -109,7 +121,8 @@ static err gateway_fill(struct gateway *g)
                     &g->hashing));
     g->dispatch = dispatch_create(g, (size_t)config_int(config, "dispatch.max_waiting"));
     TRY(producer_create(config, "aether-gateway", true, dispatch_delivered, g->dispatch, &g->producer));
-    return dispatch_start(g->dispatch);
+    TRY(dispatch_start(g->dispatch));
+    return live_create(g, &g->live);
 }
 
 err gateway_create(const struct config *config, struct metrics *metrics, struct gateway **ret)
@@ -138,6 +151,8 @@ void gateway_drain(struct gateway *g)
         pool_stop(g->reads);
     if (g->dispatch)
         dispatch_stop(g->dispatch);
+    if (g->live) /* behind dispatch: answers to commands that came over a socket go there */
+        live_stop(g->live);
     producer_destroy(g->producer);
     g->producer = NULL;
 }
@@ -147,6 +162,7 @@ void gateway_destroy(struct gateway *g)
     if (!g)
         return;
     gateway_drain(g);
+    live_destroy(g->live);
     dispatch_destroy(g->dispatch);
     pool_destroy(g->reads);
     pool_destroy(g->hashing);

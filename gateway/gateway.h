@@ -10,6 +10,7 @@
 
 struct accepted;
 struct cursors;
+struct live;
 struct page_cache;
 struct password;
 struct refresh_tokens;
@@ -31,6 +32,7 @@ struct gateway {
     struct password *password;
     struct page_cache *pages;
     struct accepted *accepted;
+    struct live *live;
     uint8_t hash_key[32]; /* keys request hashes, since those stand in the log, which many may read */
     int rooms_partitions; /* of rooms.commands */
 };
@@ -50,6 +52,11 @@ enum gateway_metric {
     METRIC_PAGES_REDIS,
     METRIC_PAGES_POSTGRES,
     METRIC_COMMAND_SECONDS,
+    METRIC_LIVE_CONNECTIONS,
+    METRIC_LIVE_ACCEPTED,
+    METRIC_LIVE_EVENTS,
+    METRIC_LIVE_DELIVERIES,
+    METRIC_LIVE_RESYNCS,
     GATEWAY_METRICS
 };
 

@@ -5,6 +5,7 @@
 
 #include "gateway/gateway.h"
 #include "gateway/json_arena.h"
+#include "gateway/live/live.h"
 #include "gateway/password.h"
 #include "gateway/probes.h"
 #include "gateway/server.h"
@@ -18,9 +19,8 @@
 #define GRACE_US 1500000 /* for outcomes that are on their way when we are asked to stop */
 
 static const struct setting *const tables[] = {
-    http_settings,  gateway_settings,  token_settings, password_settings, throttle_settings,
-    vault_settings, producer_settings, codec_settings, topics_settings,   runtime_settings,
-    NULL,
+    http_settings,  gateway_settings,  token_settings, password_settings, throttle_settings, live_settings,
+    vault_settings, producer_settings, codec_settings, topics_settings,   runtime_settings,  NULL,
 };
 
 struct program {
@@ -48,6 +48,7 @@ static err program_start(struct program *p)
         .authenticate = token_authenticate,
         .hash_key = p->gateway->hash_key,
         .deadline_ms = config_int(p->config, "gateway.deadline_ms"),
+        .kept_sockets = live_max_connections(p->config),
     };
     return server_create(&options, &p->server);
 }

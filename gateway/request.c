@@ -1,4 +1,5 @@
 #include <stdarg.h>
+#include <sodium.h>
 #include <stdio.h>
 
 #include "gateway/http_check.h"
@@ -123,4 +124,16 @@ struct json response_json(struct request *r, int status)
     r->response.status = status;
     buf_clear(&r->response.body);
     return json_writer(&r->response.body);
+}
+
+void request_hash(struct request *r, struct str method, struct str path, const uint8_t *key)
+{
+    crypto_generichash_state state;
+    crypto_generichash_init(&state, key, 32, sizeof r->hash);
+    crypto_generichash_update(&state, (const uint8_t *)method.ptr, method.len);
+    crypto_generichash_update(&state, (const uint8_t *)"", 1);
+    crypto_generichash_update(&state, (const uint8_t *)path.ptr, path.len);
+    crypto_generichash_update(&state, (const uint8_t *)"", 1);
+    crypto_generichash_update(&state, (const uint8_t *)r->body_bytes.ptr, r->body_bytes.len);
+    crypto_generichash_final(&state, r->hash, sizeof r->hash);
 }

@@ -67,6 +67,11 @@ struct request {
     int64_t received_at;              /* Unix ms; meta.at */
     int64_t deadline_us;              /* clock_mono_us */
     struct response response;
+    /* When set, the connection's socket (which it owns from then on) is handed to it in place of an answer, on the
+     * connection's thread, for protocols of their own (live/). The request must have been suspended. */
+    void (*take_over)(struct request *r, int fd);
+    /* Set in a request that came over no HTTP connection of its own (live/command.h): what request_resume does. */
+    void (*resumed)(struct request *r);
     const char *why;                  /* for the log: what a 5xx comes from (problem_err); NULL: nothing is known */
     void *state;                      /* the handler's own, in the arena */
 };
@@ -93,6 +98,9 @@ void problem(struct request *r, int status, const char *code, const char *field,
     __attribute__((format(printf, 5, 6)));
 /* 503 with Retry-After for RETRY, 400 for REJECT, 500 for FATAL, with err_message() in the log, not in the answer. */
 void problem_err(struct request *r, err kind);
+
+/* Fills r->hash; `key` has 32 bytes. */
+void request_hash(struct request *r, struct str method, struct str path, const uint8_t *key);
 
 /* Must come before the request is published to another thread (queued, registered under its command id): whoever gets it
  * may resume it at once, also before the handler has returned. pool_run and dispatch_command call it; handlers need not.

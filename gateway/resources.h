@@ -51,3 +51,7 @@ enum request_step messages_list(struct request *r);
 
 /* operations.c */
 enum request_step operations_get(struct request *r);
+
+/* live/ */
+enum request_step live_open(struct request *r);
+enum request_step live_ticket(struct request *r);

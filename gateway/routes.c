@@ -60,6 +60,11 @@ const struct route routes[] = {
     { GET, "/api/v1/rooms/{room}/messages", "messages_list", AUTH_USER, NULL, messages_list,
       "Messages by number, ascending: ?before=&after=&limit=&cursor=; without bounds the newest." },
 
+    { GET, "/api/v1/live", "live_open", AUTH_NONE, NULL, live_open,
+      "The live feed, as WebSocket or as server-sent events: ?lastEventId=&ticket=&hold=" },
+    { POST, "/api/v1/live/tickets", "live_ticket", AUTH_USER, NULL, live_ticket,
+      "A ticket that opens the live feed once, for clients that cannot send headers." },
+
     { GET, "/api/v1/operations/{operation}", "operations_get", AUTH_USER, NULL, operations_get,
       "What became of a request that was answered 202." },
     { GET, "/api/v1/health", "health_live", AUTH_NONE, NULL, health_live, "Whether this process lives." },

@@ -207,6 +207,7 @@ static err server_start(struct server *s, const struct config *config)
         .address = config_text(config, "gateway.address"),
         .port = (int)config_int(config, "gateway.port"),
         .max = (int)config_int(config, "gateway.max_connections"),
+        .kept = s->options.kept_sockets,
         .first_deadline_us = config_int(config, "gateway.read_timeout_ms") * 1000,
         .metrics = s->options.metrics,
         .serve = serve,

@@ -34,6 +34,7 @@ struct server_options {
     enum request_step (*admit)(struct request *r);
     const uint8_t *hash_key; /* 32 bytes, for r->hash; kept */
     int64_t deadline_ms;     /* r->deadline_us lies this far ahead */
+    int kept_sockets;        /* that handlers take over (request.h), at once, at most */
 };
 
 /* Listens and serves. FATAL with a line for the operator: port in use, too few file descriptors, … Sets the allocation

@@ -14,7 +14,7 @@ import tempfile
 LAYERS = ("ops/runtime", "schemas", "topics", "producers", "consumers", "gateway")
 
 # What the gateway may know of the workers: queries over their projections, and what became of a command.
-GATEWAY_MAY_SEE = ("consumers/*/view.h", "consumers/*/cache.h", "consumers/deciders.h", "consumers/operation.h", "consumers/rejection.h",
+GATEWAY_MAY_SEE = ("consumers/*/view.h", "consumers/*/view_*.h", "consumers/*/cache.h", "consumers/deciders.h", "consumers/operation.h", "consumers/rejection.h",
                    "consumers/rejections.def")
 
 # The domain is pure: it sees the events, its own state and memory; no store, no log, no clock, no randomness.

@@ -1,0 +1,48 @@
+/* event: a fact as the feed tells it. Encoded once, for everybody; an event and its bytes are not changed any more.
+ *
+ * {"type":"message.posted","roomId":…,"number":12,"position":"rooms/3@1234","at":…,"actorId":…,"data":{…},"id":…}
+ * `number` is the message's number in its room (left out where no message is meant), `position` the fact's place in the
+ * log, `id` where to go on (position.h). What each fact becomes is a row of the table in event.c. */
+#pragma once
+
+#include "gateway/live/frame.h"
+#include "ops/runtime/json.h"
+#include "schemas/rooms.gen.h"
+
+enum membership_effect { MEMBERSHIP_STAYS, MEMBERSHIP_BEGINS, MEMBERSHIP_ENDS };
+
+struct event {
+    atomic_uint references;
+    int32_t partition; /* of rooms.events; -1: a signal, which no position counts and which is not kept */
+    int64_t offset;
+    uint64_t serial; /* this gateway's count of events that are kept, from 1 */
+    uint64_t before; /* the serial of the one before in its partition; 0: none */
+    struct uuid room;
+    enum membership_effect effect;
+    struct uuid persons[2]; /* whose membership; the second may be nil */
+    struct frame *frames[FRAMINGS];
+    size_t open_json_len;
+    char open_json[]; /* for a listener whose position is another */
+};
+
+/* Who did what where. Opens the object. */
+struct event_head {
+    const char *type;
+    struct uuid room, actor;
+    int64_t number; /* 0: none */
+    int32_t partition;
+    int64_t offset, at;
+};
+void event_begin(struct json *j, const struct event_head *head);
+
+/* The fact, whose fields are opened, as an event with one reference, the caller's; NULL: nobody is told. `scratch` is
+ * emptied and used. */
+struct event *event_of_fact(const struct rooms_fact *fact, int32_t partition, int64_t offset, struct str id,
+                            struct buf *scratch);
+
+static inline struct event *event_share(struct event *e)
+{
+    atomic_fetch_add_explicit(&e->references, 1, memory_order_relaxed);
+    return e;
+}
+void event_release(struct event *e);

@@ -1,0 +1,722 @@
+#include "gateway/live/lane.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "gateway/live/command.h"
+#include "gateway/live/live.h"
+#include "gateway/live/position.h"
+#include "gateway/live/websocket.h"
+#include "gateway/live/window.h"
+#include "ops/runtime/clock.h"
+#include "ops/runtime/log.h"
+
+#define EVENTS_AT_ONCE 256
+#define TICK_US        1000000
+#define INPUT_SIZE     (64 * 1024)
+#define ENDING_US      5000000 /* for the peer to answer the close */
+
+/* A listener whose snapshot the feed has not come to, or that is about to be told what it missed. */
+struct attachment {
+    struct listener *listener;
+    int64_t *at, *seen;
+    struct uuid *rooms;
+    size_t room_count;
+    struct attachment *next;
+};
+
+struct lane {
+    struct lane_options options;
+    pthread_t thread;
+    int epoll, wake;
+    pthread_mutex_t lock;
+    struct parcel *first, **last;
+    bool stopping; /* under the lock */
+    atomic_int listeners_now;
+
+    /* the thread's own */
+    struct audience audience;
+    struct window *window;
+    struct attachment *waiting;
+    struct listener **listeners, **dirty;
+    size_t count, room, dirty_count, dirty_room;
+    int64_t now_us, tick_at_us;
+    char input[INPUT_SIZE];
+};
+
+struct batch_parcel {
+    struct parcel parcel;
+    struct batch *batch;
+};
+
+/* --- parcels --- */
+
+static void wake(struct lane *lane)
+{
+    uint64_t one = 1;
+    if (write(lane->wake, &one, sizeof one) < 0)
+        return; /* it is awake */
+}
+
+void lane_put(struct lane *lane, struct parcel *parcel)
+{
+    parcel->next = NULL;
+    pthread_mutex_lock(&lane->lock);
+    bool idle = !lane->first;
+    *lane->last = parcel;
+    lane->last = &parcel->next;
+    pthread_mutex_unlock(&lane->lock);
+    if (idle)
+        wake(lane);
+}
+
+static struct parcel *take_parcels(struct lane *lane, bool *ret_stopping)
+{
+    pthread_mutex_lock(&lane->lock);
+    struct parcel *parcels = lane->first;
+    lane->first = NULL;
+    lane->last = &lane->first;
+    *ret_stopping = lane->stopping;
+    pthread_mutex_unlock(&lane->lock);
+    return parcels;
+}
+
+/* --- listeners --- */
+
+struct live *lane_live(const struct lane *lane)
+{
+    return lane->options.live;
+}
+
+static void mark_dirty(struct listener *l)
+{
+    struct lane *lane = l->lane;
+    if (l->dirty)
+        return;
+    if (lane->dirty_count == lane->dirty_room) {
+        lane->dirty_room = lane->dirty_room ? lane->dirty_room * 2 : 64;
+        lane->dirty = mem_resize(lane->dirty, sizeof *lane->dirty * lane->dirty_room);
+    }
+    l->dirty = true;
+    l->references++; /* until it has been flushed */
+    lane->dirty[lane->dirty_count++] = l;
+}
+
+static void send_own(struct listener *l, struct frame *frame)
+{
+    if (l->stage == LISTENER_GONE) {
+        frame_release(frame);
+        return;
+    }
+    listener_send(l, frame);
+    mark_dirty(l);
+}
+
+void lane_tell(struct listener *l, struct str open_json)
+{
+    send_own(l, frame_event(l->framing, open_json, (struct str){ 0 }));
+}
+
+void lane_hold(struct listener *l)
+{
+    l->references++;
+}
+
+void lane_release(struct listener *l)
+{
+    if (--l->references == 0)
+        listener_free(l);
+}
+
+static void bury(struct listener *l)
+{
+    struct lane *lane = l->lane;
+    if (l->stage == LISTENER_GONE)
+        return;
+    l->stage = LISTENER_GONE;
+    close(l->fd); /* and with it its place in epoll */
+    audience_remove(&lane->audience, l);
+    lane->listeners[l->at] = lane->listeners[--lane->count];
+    lane->listeners[l->at]->at = l->at;
+    atomic_fetch_sub(&lane->listeners_now, 1);
+    live_closed(lane->options.live);
+    lane_release(l);
+}
+
+static void watch(struct listener *l, bool writable)
+{
+    struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP | (writable ? (uint32_t)EPOLLOUT : 0), .data.ptr = l };
+    epoll_ctl(l->lane->epoll, EPOLL_CTL_MOD, l->fd, &event);
+}
+
+static void begin_stage(struct listener *l, enum listener_stage stage)
+{
+    l->stage = stage;
+    l->since_us = l->lane->now_us;
+}
+
+void lane_close(struct listener *l, enum close_code code, const char *reason)
+{
+    if (l->stage >= LISTENER_ENDING)
+        return;
+    audience_remove(&l->lane->audience, l);
+    if (l->framing == FRAMING_WEBSOCKET) {
+        char payload[125] = { (char)(code >> 8), (char)code };
+        size_t len = strlen(reason) < sizeof payload - 2 ? strlen(reason) : sizeof payload - 2;
+        memcpy(payload + 2, reason, len);
+        send_own(l, frame_websocket(WEBSOCKET_CLOSE, (struct str){ payload, len + 2 }));
+    } else {
+        struct buf text = { 0 };
+        struct json j = json_writer(&text);
+        json_open(&j, '{');
+        json_field_str(&j, "type", STR("closing"));
+        json_field_int(&j, "code", code);
+        json_field_str(&j, "reason", str_of(reason));
+        lane_tell(l, buf_view(&text));
+        buf_finish(&text);
+    }
+    begin_stage(l, LISTENER_ENDING);
+}
+
+/* The close is on its way; a peer that speaks WebSocket answers it and closes. */
+static void end_sending(struct listener *l)
+{
+    if (l->framing == FRAMING_SSE)
+        bury(l);
+    else
+        shutdown(l->fd, SHUT_WR);
+}
+
+static void flush(struct listener *l)
+{
+    bool was_blocked = l->blocked;
+    if (l->stage == LISTENER_GONE)
+        return;
+    if (!listener_flush(l)) {
+        bury(l);
+        return;
+    }
+    if (l->overflowed && l->count == 0 && l->stage == LISTENER_LIVE) {
+        l->overflowed = false;
+        live_resync(l, "slow_reader", window_next(l->lane->window));
+        if (!listener_flush(l)) {
+            bury(l);
+            return;
+        }
+    }
+    if (l->blocked != was_blocked)
+        watch(l, l->blocked);
+    if (l->stage == LISTENER_ENDING && l->count == 0)
+        end_sending(l);
+}
+
+static void flush_dirty(struct lane *lane)
+{
+    for (size_t i = 0; i < lane->dirty_count; i++) {
+        struct listener *l = lane->dirty[i];
+        l->dirty = false;
+        if (!l->blocked)
+            flush(l);
+        lane_release(l);
+    }
+    lane->dirty_count = 0;
+}
+
+/* --- telling --- */
+
+static void offer(struct listener *l, const struct event *e)
+{
+    if (l->floor && e->partition >= 0 && e->offset < l->floor[e->partition])
+        return; /* told already */
+    listener_offer(l, &l->lane->options.limits, e->frames[l->framing]);
+    mark_dirty(l);
+}
+
+static void change_membership(struct lane *lane, const struct event *e, enum membership_effect effect)
+{
+    if (e->effect != effect)
+        return;
+    for (int i = 0; i < 2; i++) {
+        if (uuid_is_nil(e->persons[i]))
+            continue;
+        for (struct listener *l = audience_person(&lane->audience, e->persons[i]); l; l = l->next_of_person) {
+            if (effect == MEMBERSHIP_BEGINS)
+                audience_join(&lane->audience, l, e->room);
+            else
+                audience_leave(&lane->audience, l, e->room);
+        }
+    }
+}
+
+/* Who joins hears of it, and so does who leaves, as the last there is. */
+static void deliver(struct lane *lane, const struct event *e)
+{
+    change_membership(lane, e, MEMBERSHIP_BEGINS);
+    struct room_audience *room = audience_room(&lane->audience, e->room);
+    if (room) {
+        live_delivered(lane->options.live, room->count);
+        for (size_t i = 0; i < room->count; i++)
+            offer(room->members[i].listener, e);
+    }
+    change_membership(lane, e, MEMBERSHIP_ENDS);
+}
+
+/* --- attaching --- */
+
+/* The rooms of the person while it is told what lies between `from` and `at`: at first as they were at `from`. */
+struct member_of {
+    struct uuid room;
+    bool member;
+    UT_hash_handle hh;
+};
+
+static struct member_of *member_of(struct member_of **rooms, struct uuid room, bool member)
+{
+    struct member_of *m;
+    HASH_FIND(hh, *rooms, &room, sizeof room, m);
+    if (!m) {
+        m = mem_alloc(sizeof *m);
+        m->room = room;
+        m->member = member;
+        HASH_ADD(hh, *rooms, room, sizeof m->room, m);
+    }
+    return m;
+}
+
+static bool is_about(const struct event *e, struct uuid person)
+{
+    return e->effect != MEMBERSHIP_STAYS && (uuid_equal(e->persons[0], person) || uuid_equal(e->persons[1], person));
+}
+
+/* Back from the snapshot to `from`: the first change in between says what it was before. */
+static struct member_of *rooms_at(const struct lane *lane, const struct attachment *a, const int64_t *from,
+                                  uint64_t first)
+{
+    struct member_of *rooms = NULL, *changed = NULL, *m, *next;
+    for (size_t i = 0; i < a->room_count; i++)
+        member_of(&rooms, a->rooms[i], true);
+    const struct event *e;
+    for (uint64_t serial = first; first && (e = window_at(lane->window, serial)); serial++) {
+        if (e->offset < from[e->partition] || e->offset >= a->at[e->partition] ||
+            !is_about(e, a->listener->claims.user_id))
+            continue;
+        HASH_FIND(hh, changed, &e->room, sizeof e->room, m);
+        if (m)
+            continue;
+        member_of(&changed, e->room, true);
+        member_of(&rooms, e->room, false)->member = e->effect == MEMBERSHIP_ENDS;
+    }
+    HASH_ITER(hh, changed, m, next)
+    {
+        HASH_DEL(changed, m);
+        free(m);
+    }
+    return rooms;
+}
+
+static void tell_again(struct listener *l, const struct event *e, int64_t *position)
+{
+    char id[POSITION_TEXT_SIZE(POSITION_MAX_PARTITIONS)];
+    position[e->partition] = e->offset + 1;
+    size_t len = position_format(position, l->lane->options.partitions, id);
+    send_own(l, frame_event(l->framing, (struct str){ e->open_json, e->open_json_len }, (struct str){ id, len }));
+}
+
+static void attach(struct lane *lane, struct attachment *a)
+{
+    struct listener *l = a->listener;
+    int64_t *from = a->seen ? a->seen : a->at;
+    uint64_t first = window_find(lane->window, from);
+    struct member_of *rooms = rooms_at(lane, a, from, first), *m, *next;
+    const struct event *e;
+    for (uint64_t serial = first; first && (e = window_at(lane->window, serial)); serial++) {
+        if (e->offset < from[e->partition])
+            continue;
+        bool about = is_about(e, l->claims.user_id);
+        m = member_of(&rooms, e->room, false);
+        if (about && e->effect == MEMBERSHIP_BEGINS)
+            m->member = true;
+        if (m->member)
+            tell_again(l, e, from);
+        if (about && e->effect == MEMBERSHIP_ENDS)
+            m->member = false;
+    }
+    audience_add_person(&lane->audience, l);
+    HASH_ITER(hh, rooms, m, next)
+    {
+        if (m->member)
+            audience_join(&lane->audience, l, m->room);
+        HASH_DEL(rooms, m);
+        free(m);
+    }
+    begin_stage(l, LISTENER_LIVE);
+    if (!window_has_reached(lane->window, from)) { /* it has seen more than this gateway has */
+        l->floor = mem_alloc(sizeof *from * (size_t)lane->options.partitions);
+        memcpy(l->floor, from, sizeof *from * (size_t)lane->options.partitions);
+    }
+}
+
+static void attachment_free(struct attachment *a)
+{
+    lane_release(a->listener);
+    free(a->at);
+    free(a->seen);
+    free(a->rooms);
+    free(a);
+}
+
+static bool ready_to_attach(const struct lane *lane, const struct attachment *a)
+{
+    return window_has_reached(lane->window, a->at);
+}
+
+/* true: it is dealt with. */
+static bool try_attach(struct lane *lane, struct attachment *a)
+{
+    if (a->listener->stage >= LISTENER_ENDING)
+        return true;
+    if (!ready_to_attach(lane, a))
+        return false;
+    if (!window_covers(lane->window, a->at)) {
+        /* The snapshot is older than the window: the projection is far behind the log. */
+        lane_close(a->listener, CLOSE_TRY_AGAIN, "the projection is behind; try again");
+        return true;
+    }
+    if (a->seen && !window_covers(lane->window, a->seen)) {
+        live_resync(a->listener, "too_far_behind", a->at);
+        free(a->seen);
+        a->seen = NULL;
+    }
+    attach(lane, a);
+    return true;
+}
+
+static void attach_waiting(struct lane *lane)
+{
+    for (struct attachment **link = &lane->waiting; *link;) {
+        struct attachment *a = *link;
+        if (!try_attach(lane, a)) {
+            link = &a->next;
+            continue;
+        }
+        *link = a->next;
+        attachment_free(a);
+    }
+}
+
+void lane_attach(struct listener *l, int64_t *at, struct uuid *rooms, size_t room_count, int64_t *seen)
+{
+    struct attachment *a = mem_alloc(sizeof *a);
+    *a = (struct attachment){ .listener = l, .at = at, .rooms = rooms, .room_count = room_count, .seen = seen };
+    lane_hold(l);
+    begin_stage(l, LISTENER_WAITING);
+    if (try_attach(l->lane, a)) {
+        attachment_free(a);
+        return;
+    }
+    a->next = l->lane->waiting;
+    l->lane->waiting = a;
+}
+
+/* --- what comes in --- */
+
+static void take_batch(struct lane *lane, struct parcel *parcel)
+{
+    struct batch *b = ((struct batch_parcel *)parcel)->batch;
+    for (size_t i = 0; i < b->count; i++) {
+        deliver(lane, b->events[i]);
+        window_push(lane->window, b->events[i]);
+    }
+    window_reached(lane->window, b->next);
+    if (lane->waiting)
+        attach_waiting(lane);
+    batch_release(b);
+    free(parcel);
+}
+
+void lane_publish(struct lane *lane, struct batch *batch)
+{
+    struct batch_parcel *parcel = mem_alloc(sizeof *parcel);
+    parcel->parcel.take = take_batch;
+    parcel->batch = batch;
+    atomic_fetch_add_explicit(&batch->references, 1, memory_order_relaxed);
+    lane_put(lane, &parcel->parcel);
+}
+
+static void add_listener(struct lane *lane, struct listener *l)
+{
+    if (lane->count == lane->room) {
+        lane->room = lane->room ? lane->room * 2 : 64;
+        lane->listeners = mem_resize(lane->listeners, sizeof *lane->listeners * lane->room);
+    }
+    l->at = lane->count;
+    lane->listeners[lane->count++] = l;
+    atomic_fetch_add(&lane->listeners_now, 1);
+    struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP, .data.ptr = l };
+    epoll_ctl(lane->epoll, EPOLL_CTL_ADD, l->fd, &event);
+}
+
+static void take_arrival(struct lane *lane, struct parcel *parcel)
+{
+    struct arrival *a = (struct arrival *)parcel;
+    struct listener *l = mem_alloc(sizeof *l);
+    *l = (struct listener){ .lane = lane,
+                            .fd = a->fd,
+                            .framing = a->framing,
+                            .claims = a->claims,
+                            .references = 1,
+                            .heard_us = lane->now_us,
+                            .since_us = lane->now_us };
+    add_listener(lane, l);
+    send_own(l, a->head);
+    send_own(l, a->ready);
+    if (a->held) {
+        free(a->at);
+        free(a->rooms);
+        free(a->seen);
+    } else {
+        lane_attach(l, a->at, a->rooms, a->room_count, a->seen);
+    }
+    free(a);
+}
+
+void lane_arrive(struct lane *lane, struct arrival *arrival)
+{
+    arrival->parcel.take = take_arrival;
+    lane_put(lane, &arrival->parcel);
+}
+
+int lane_listeners(const struct lane *lane)
+{
+    return atomic_load(&lane->listeners_now);
+}
+
+static void on_text(void *context, struct str message)
+{
+    struct listener *l = context;
+    if (l->stage < LISTENER_ENDING)
+        command_take(l, message);
+}
+
+static void on_binary(void *context)
+{
+    lane_close(context, CLOSE_UNSUPPORTED, "messages are JSON text");
+}
+
+static void on_answer(void *context, struct str bytes)
+{
+    send_own(context, frame_raw(bytes));
+}
+
+static void take_input(struct lane *lane, struct listener *l, struct str bytes)
+{
+    static const struct websocket_handlers handlers = { on_text, on_binary, on_answer };
+    if (l->framing == FRAMING_SSE || l->stage >= LISTENER_ENDING)
+        return; /* there is nothing more to say */
+    l->heard_us = lane->now_us;
+    l->pinged = false;
+    if (websocket_take(&l->input, &handlers, l, live_max_message_bytes(lane->options.live), bytes) ==
+            WEBSOCKET_CLOSED &&
+        l->stage < LISTENER_ENDING) {
+        audience_remove(&lane->audience, l);
+        begin_stage(l, LISTENER_ENDING);
+        mark_dirty(l);
+    }
+}
+
+static void receive(struct lane *lane, struct listener *l)
+{
+    ssize_t n = recv(l->fd, lane->input, sizeof lane->input, MSG_DONTWAIT);
+    if (n > 0)
+        take_input(lane, l, (struct str){ lane->input, (size_t)n });
+    else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+        bury(l);
+}
+
+/* --- time --- */
+
+static void tick_listener(struct lane *lane, struct listener *l, int64_t now_ms)
+{
+    const struct lane_options *o = &lane->options;
+    int64_t now_us = lane->now_us;
+    if (l->count > 0 && now_us - l->progress_us > o->limits.stall_us) {
+        bury(l); /* its socket takes nothing, not even a farewell */
+        return;
+    }
+    if (l->stage == LISTENER_ENDING) {
+        if (now_us - l->since_us > ENDING_US)
+            bury(l);
+        return;
+    }
+    if (l->claims.expires_at <= now_ms) {
+        lane_close(l, CLOSE_TOKEN_EXPIRED, "the token has expired");
+        return;
+    }
+    if (!l->warned && l->claims.expires_at - now_ms <= o->expiry_warning_ms) {
+        l->warned = true;
+        live_warn_of_expiry(l);
+    }
+    if (l->stage == LISTENER_HELD && now_us - l->since_us > o->hold_us) {
+        lane_close(l, CLOSE_RESUME_EXPECTED, "say what you have seen first: {\"type\":\"resume\",\"since\":{…}}");
+        return;
+    }
+    if (now_us - l->heard_us < o->ping_us)
+        return;
+    if (l->framing == FRAMING_SSE) {
+        l->heard_us = now_us;
+        send_own(l, frame_raw(STR(":\n\n"))); /* a comment; proxies see that it lives */
+    } else if (!l->pinged) {
+        l->pinged = true;
+        send_own(l, frame_websocket(WEBSOCKET_PING, (struct str){ 0 }));
+    } else if (now_us - l->heard_us > 2 * o->ping_us) {
+        bury(l);
+    }
+}
+
+static void drop_floors(struct lane *lane, struct listener *l)
+{
+    if (l->floor && window_has_reached(lane->window, l->floor)) {
+        free(l->floor);
+        l->floor = NULL;
+    }
+}
+
+static void tick(struct lane *lane)
+{
+    int64_t now_ms = clock_wall_ms();
+    for (size_t i = lane->count; i > 0; i--) { /* who goes is replaced by the last one */
+        struct listener *l = lane->listeners[i - 1];
+        drop_floors(lane, l);
+        tick_listener(lane, l, now_ms);
+    }
+}
+
+/* --- the thread --- */
+
+static void take_event(struct lane *lane, const struct epoll_event *event)
+{
+    struct listener *l = event->data.ptr;
+    if (l->stage == LISTENER_GONE)
+        return;
+    if (event->events & EPOLLIN)
+        receive(lane, l);
+    else if (event->events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP))
+        bury(l);
+    if ((event->events & EPOLLOUT) && l->stage != LISTENER_GONE)
+        flush(l);
+}
+
+static void take_events(struct lane *lane, const struct epoll_event *events, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (!events[i].data.ptr)
+            continue;
+        take_event(lane, &events[i]);
+        lane_release(events[i].data.ptr);
+    }
+}
+
+static bool run_once(struct lane *lane)
+{
+    struct epoll_event events[EVENTS_AT_ONCE];
+    int64_t left_us = lane->tick_at_us - clock_mono_us();
+    int count = epoll_wait(lane->epoll, events, EVENTS_AT_ONCE, left_us > 0 ? (int)(left_us / 1000 + 1) : 0);
+    uint64_t woken;
+    bool stopping = false;
+    if (read(lane->wake, &woken, sizeof woken) < 0)
+        woken = 0;
+    lane->now_us = clock_mono_us();
+    /* One that goes while another is dealt with must not be freed before its own event was passed over. */
+    for (int i = 0; i < count; i++)
+        if (events[i].data.ptr)
+            lane_hold(events[i].data.ptr);
+    for (struct parcel *p = take_parcels(lane, &stopping), *next; p; p = next) {
+        next = p->next;
+        p->take(lane, p);
+    }
+    take_events(lane, events, count > 0 ? count : 0);
+    if (lane->now_us >= lane->tick_at_us) {
+        tick(lane);
+        lane->tick_at_us = lane->now_us + TICK_US;
+    }
+    flush_dirty(lane);
+    return !stopping;
+}
+
+static void *serve(void *argument)
+{
+    struct lane *lane = argument;
+    lane->tick_at_us = clock_mono_us() + TICK_US;
+    while (run_once(lane)) {
+    }
+    for (size_t i = lane->count; i > 0; i--)
+        lane_close(lane->listeners[i - 1], CLOSE_GOING_AWAY, "this gateway stops; another one answers");
+    flush_dirty(lane);
+    while (lane->count > 0)
+        bury(lane->listeners[lane->count - 1]);
+    return NULL;
+}
+
+/* --- life --- */
+
+err lane_start(const struct lane_options *options, struct lane **ret)
+{
+    struct lane *lane = mem_alloc(sizeof *lane);
+    lane->options = *options;
+    lane->last = &lane->first;
+    pthread_mutex_init(&lane->lock, NULL);
+    lane->window = window_create(options->partitions, options->window_events, options->window_bytes);
+    lane->epoll = epoll_create1(EPOLL_CLOEXEC);
+    lane->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct epoll_event event = { .events = EPOLLIN };
+    if (lane->epoll < 0 || lane->wake < 0 || epoll_ctl(lane->epoll, EPOLL_CTL_ADD, lane->wake, &event) != 0 ||
+        pthread_create(&lane->thread, NULL, serve, lane) != 0) {
+        lane_stop(lane);
+        return err_set(FATAL, "a thread of the live feed could not be started: %m; raise the limits of threads and of "
+                              "file descriptors");
+    }
+    pthread_setname_np(lane->thread, "live");
+    *ret = lane;
+    return OK;
+}
+
+void lane_stop(struct lane *lane)
+{
+    if (!lane)
+        return;
+    pthread_mutex_lock(&lane->lock);
+    lane->stopping = true;
+    pthread_mutex_unlock(&lane->lock);
+    wake(lane);
+    if (lane->thread)
+        pthread_join(lane->thread, NULL);
+    bool stopping;
+    for (struct parcel *p = take_parcels(lane, &stopping), *next; p; p = next) {
+        next = p->next;
+        p->take(lane, p);
+    }
+    while (lane->count > 0)
+        bury(lane->listeners[lane->count - 1]);
+    for (size_t i = 0; i < lane->dirty_count; i++)
+        lane_release(lane->dirty[i]);
+    while (lane->waiting) {
+        struct attachment *a = lane->waiting;
+        lane->waiting = a->next;
+        attachment_free(a);
+    }
+    window_destroy(lane->window);
+    if (lane->epoll >= 0)
+        close(lane->epoll);
+    if (lane->wake >= 0)
+        close(lane->wake);
+    pthread_mutex_destroy(&lane->lock);
+    free(lane->listeners);
+    free(lane->dirty);
+    free(lane);
+}

@@ -1,0 +1,69 @@
+/* lane: a thread with an epoll of its own that serves listeners.
+ *
+ * Other threads leave parcels: batches of events from the tail, listeners that arrive, what was found for those that
+ * catch up, answers to commands. The lane alone touches its listeners, so nothing of theirs is locked.
+ *
+ * How nothing is missed or repeated: a listener arrives with a snapshot of PostgreSQL, the rooms of its person as of
+ * the offsets `at`, one a partition (read in one transaction with the checkpoints). It waits until the feed has come
+ * there; then it is told, from the window, what comes after `at` (or after what it has seen, when the window goes back
+ * so far), membership evolving event by event; from then on it is in the audience. What lies before the window is
+ * catch_up.h's. */
+#pragma once
+
+#include "gateway/live/listener.h"
+#include "gateway/live/tail.h"
+
+struct lane;
+struct live;
+
+/* Something for the lane; it calls `take` on its thread, which owns the parcel then. */
+struct parcel {
+    struct parcel *next;
+    void (*take)(struct lane *lane, struct parcel *parcel);
+};
+
+/* What a listener begins with; made with mem_alloc, the lane's once it is taken. */
+struct arrival {
+    struct parcel parcel; /* first */
+    int fd;
+    enum framing framing;
+    struct claims claims;
+    struct frame *head;  /* the answer's head */
+    struct frame *ready; /* the first event */
+    int64_t *at;         /* the snapshot's offsets */
+    struct uuid *rooms;
+    size_t room_count;
+    int64_t *seen; /* the client's position; NULL: it has none, and begins at `at` */
+    bool held;     /* it says first what it has seen */
+};
+
+struct lane_options {
+    struct live *live;
+    int partitions;
+    size_t window_events, window_bytes;
+    struct listener_limits limits;
+    int64_t ping_us, hold_us;
+    int64_t expiry_warning_ms;
+};
+
+MUST_CHECK err lane_start(const struct lane_options *options, struct lane **ret);
+/* Closes every connection with `going away`, ends the thread, frees. */
+void lane_stop(struct lane *lane);
+
+/* Any thread. */
+void lane_put(struct lane *lane, struct parcel *parcel);
+void lane_publish(struct lane *lane, struct batch *batch);
+void lane_arrive(struct lane *lane, struct arrival *arrival);
+int lane_listeners(const struct lane *lane);
+
+/* --- for what serves listeners; the lane's thread --- */
+struct live *lane_live(const struct lane *lane);
+/* Sends a JSON object without its closing brace. */
+void lane_tell(struct listener *l, struct str open_json);
+/* Says why and ends the connection, when what waits has been sent. */
+void lane_close(struct listener *l, enum close_code code, const char *reason);
+/* One more, one less that holds on to it. */
+void lane_hold(struct listener *l);
+void lane_release(struct listener *l);
+/* The listener's arrival goes on with these rooms, offsets and position (arrays that become the lane's). */
+void lane_attach(struct listener *l, int64_t *at, struct uuid *rooms, size_t room_count, int64_t *seen);

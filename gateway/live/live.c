@@ -1,0 +1,327 @@
+#include "gateway/live/live.h"
+
+#include <microhttpd.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "consumers/messages/view_feed.h"
+#include "gateway/gateway.h"
+#include "gateway/http_check.h"
+#include "gateway/live/lane.h"
+#include "gateway/live/opening.h"
+#include "gateway/live/position.h"
+#include "gateway/live/tail.h"
+#include "gateway/live/ticket.h"
+#include "gateway/resources.h"
+#include "ops/runtime/clock.h"
+#include "ops/runtime/log.h"
+#include "topics/topics.h"
+
+#define LANES_MAX 64
+
+const struct setting live_settings[] = {
+    { "live.threads", SETTING_INT, .def = "0", .min = 0, .max = LANES_MAX, .unit = "threads",
+      .doc = "Threads that serve listeners; 0: one for two processors." },
+    { "live.max_connections", SETTING_INT, .def = "10000", .min = 1, .max = 1000000, .unit = "connections",
+      .doc = "Listeners at once; more are answered 503." },
+    { "live.max_pending_bytes", SETTING_INT, .def = "262144", .min = 4096, .max = 67108864, .unit = "bytes",
+      .doc = "What may wait for a listener that reads slowly; with more it is told to look for itself." },
+    { "live.stall_s", SETTING_INT, .def = "30", .min = 1, .max = 3600, .unit = "s",
+      .doc = "How long a listener may take to read anything before its connection is ended." },
+    { "live.window_events", SETTING_INT, .def = "32768", .min = 64, .max = 10000000, .unit = "events",
+      .doc = "The newest events, kept in memory for those who come back after a moment." },
+    { "live.window_bytes", SETTING_INT, .def = "33554432", .min = 65536, .max = 17179869184, .unit = "bytes",
+      .doc = "Memory for them." },
+    { "live.ping_s", SETTING_INT, .def = "30", .min = 1, .max = 3600, .unit = "s",
+      .doc = "A listener that has been silent this long is asked whether it lives; after twice as long it is gone." },
+    { "live.hold_s", SETTING_INT, .def = "10", .min = 1, .max = 3600, .unit = "s",
+      .doc = "How long a listener that came with ?hold=true may take to say what it has seen." },
+    { "live.expiry_warning_s", SETTING_INT, .def = "60", .min = 1, .max = 3600, .unit = "s",
+      .doc = "How long before its token expires a listener is told." },
+    { "live.admissions_per_s", SETTING_INT, .def = "2000", .min = 1, .max = 1000000, .unit = "connections/s",
+      .doc = "Listeners let in; a storm of reconnects waits." },
+    { "live.admission_queue", SETTING_INT, .def = "8192", .min = 1, .max = 1000000, .unit = "requests",
+      .doc = "Listeners that may wait to be let in; more are answered 503." },
+    { 0 },
+};
+
+struct live {
+    struct gateway *gateway;
+    int partitions, lane_count, max_connections;
+    int64_t admission_us; /* between two that are let in */
+    int64_t admit_at_us;  /* the admission thread's */
+    atomic_int connections;
+    atomic_uint turn;
+    struct tail *tail;
+    struct pool *admission;
+    struct lane *lanes[LANES_MAX];
+};
+
+/* --- for the lanes --- */
+
+struct gateway *live_gateway(const struct live *live)
+{
+    return live->gateway;
+}
+
+size_t live_max_message_bytes(const struct live *live)
+{
+    return (size_t)config_int(live->gateway->config, "gateway.max_body_bytes") + 1024;
+}
+
+void live_closed(struct live *live)
+{
+    atomic_fetch_sub(&live->connections, 1);
+}
+
+void live_delivered(struct live *live, size_t count)
+{
+    metrics_add(live->gateway->metrics, METRIC_LIVE_DELIVERIES, (int64_t)count);
+}
+
+void live_resync(struct listener *l, const char *why, const int64_t *next)
+{
+    struct live *live = lane_live(l->lane);
+    char id[POSITION_TEXT_SIZE(POSITION_MAX_PARTITIONS)];
+    struct buf text = { 0 };
+    struct json j = json_writer(&text);
+    json_open(&j, '{');
+    json_field_str(&j, "type", STR("resync"));
+    json_field_str(&j, "reason", str_of(why));
+    json_field_str(&j, "id", (struct str){ id, position_format(next, live->partitions, id) });
+    lane_tell(l, buf_view(&text));
+    buf_finish(&text);
+    metrics_add(live->gateway->metrics, METRIC_LIVE_RESYNCS, 1);
+}
+
+void live_warn_of_expiry(struct listener *l)
+{
+    struct buf text = { 0 };
+    struct json j = json_writer(&text);
+    json_open(&j, '{');
+    json_field_str(&j, "type", STR("token.expiring"));
+    json_field_time(&j, "expiresAt", l->claims.expires_at);
+    lane_tell(l, buf_view(&text));
+    buf_finish(&text);
+}
+
+/* --- admission --- */
+
+static struct frame *ready_frame(const struct live *live, const struct opening *o, const struct feed_person *person,
+                                 const int64_t *at)
+{
+    char id[POSITION_TEXT_SIZE(POSITION_MAX_PARTITIONS)];
+    struct str known = { 0 };
+    struct buf text = { 0 };
+    struct json j = json_writer(&text);
+    json_open(&j, '{');
+    json_field_str(&j, "type", STR("ready"));
+    json_field_uuid(&j, "userId", person->user);
+    json_key(&j, "rooms");
+    json_open(&j, '[');
+    for (size_t i = 0; i < person->count; i++) {
+        json_open(&j, '{');
+        json_field_uuid(&j, "roomId", person->rooms[i].id);
+        json_field_int(&j, "number", person->rooms[i].last_seq);
+        json_close(&j, '}');
+    }
+    json_close(&j, ']');
+    if (!o->seen && !o->held) /* else what comes before it is still to be told */
+        known = (struct str){ id, position_format(at, live->partitions, id) };
+    struct frame *frame = frame_event(o->framing, buf_view(&text), known);
+    buf_finish(&text);
+    return frame;
+}
+
+static void *copy(const void *from, size_t size)
+{
+    return from ? memcpy(mem_alloc(size + 1), from, size) : NULL;
+}
+
+/* On the connection's thread, when the answer would be sent. */
+static void take_over(struct request *r, int fd)
+{
+    struct live *live = r->gateway->live;
+    struct opening *o = r->state;
+    struct arrival *a = mem_alloc(sizeof *a);
+    *a = (struct arrival){
+        .fd = fd,
+        .framing = o->framing,
+        .claims = r->claims,
+        .head = frame_raw(o->head),
+        .ready = ready_frame(live, o, &o->person, o->at),
+        .at = copy(o->at, sizeof *o->at * (size_t)live->partitions),
+        .rooms = mem_alloc(sizeof *a->rooms * (o->person.count + 1)),
+        .room_count = o->person.count,
+        .seen = copy(o->seen, sizeof *o->seen * (size_t)live->partitions),
+        .held = o->held,
+    };
+    for (size_t i = 0; i < a->room_count; i++)
+        a->rooms[i] = o->person.rooms[i].id;
+    atomic_fetch_add(&live->connections, 1);
+    metrics_add(live->gateway->metrics, METRIC_LIVE_ACCEPTED, 1);
+    lane_arrive(live->lanes[atomic_fetch_add(&live->turn, 1) % (unsigned)live->lane_count], a);
+}
+
+/* Not more than so many a second; who waits, waits here. */
+static void pace(struct live *live, size_t count)
+{
+    int64_t now_us = clock_mono_us();
+    if (live->admit_at_us > now_us) {
+        int64_t wait_us = live->admit_at_us - now_us;
+        nanosleep(&(struct timespec){ wait_us / 1000000, wait_us % 1000000 * 1000 }, NULL);
+    } else {
+        live->admit_at_us = now_us;
+    }
+    live->admit_at_us += (int64_t)count * live->admission_us;
+}
+
+static void refuse(struct request *r, struct str why)
+{
+    problem(r, 503, "overloaded", NULL, "%.*s", (int)why.len, why.ptr);
+    response_header(r, "Retry-After", "%u", 1 + randombytes_uniform(4));
+}
+
+static err snapshot(struct request **requests, size_t count, struct pool_thread *thread)
+{
+    struct live *live = requests[0]->gateway->live;
+    struct feed_person *persons = ARENA_ARRAY(&thread->arena, struct feed_person, count);
+    for (size_t i = 0; i < count; i++)
+        persons[i].user = requests[i]->claims.user_id;
+    int64_t *at = ARENA_ARRAY(&thread->arena, int64_t, live->partitions);
+    TRY(feed_snapshot(thread->pg, &thread->arena, persons, count, at, live->partitions));
+    for (size_t i = 0; i < count; i++) {
+        /* The thread's arena ends with this batch; the request goes on. */
+        struct request *r = requests[i];
+        struct opening *o = r->state;
+        size_t size = sizeof *at * (size_t)live->partitions;
+        o->at = memcpy(arena_alloc_raw(&r->arena, size), at, size);
+        o->person = persons[i];
+        o->person.rooms = ARENA_ARRAY(&r->arena, struct feed_room, persons[i].count);
+        memcpy(o->person.rooms, persons[i].rooms, sizeof *o->person.rooms * persons[i].count);
+        r->response.status = o->framing == FRAMING_WEBSOCKET ? 101 : 200;
+        r->take_over = take_over;
+    }
+    return OK;
+}
+
+static void admit(struct request **requests, size_t count, struct pool_thread *thread)
+{
+    struct live *live = requests[0]->gateway->live;
+    struct request *admitted[POOL_BATCH];
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct request *r = requests[i];
+        const struct opening *o = r->state;
+        if (o->ticket.len > 0 && !ticket_redeem(r, thread, o->ticket))
+            continue;
+        if (atomic_load(&live->connections) >= live->max_connections)
+            refuse(r, STR("Too many listeners are connected; try another gateway, or again later."));
+        else
+            admitted[n++] = r;
+    }
+    if (n == 0)
+        return;
+    pace(live, n);
+    err e = snapshot(admitted, n, thread);
+    for (size_t i = 0; i < n && e != OK; i++)
+        problem_err(admitted[i], e);
+}
+
+enum request_step live_open(struct request *r)
+{
+    struct opening *o = opening_read(r, r->gateway->live->partitions);
+    if (!o)
+        return REQUEST_DONE;
+    r->state = o;
+    return pool_run_batched(r->gateway->live->admission, r, admit);
+}
+
+/* --- life --- */
+
+static void publish(void *context, struct batch *b)
+{
+    struct live *live = context;
+    metrics_add(live->gateway->metrics, METRIC_LIVE_EVENTS, (int64_t)b->count);
+    for (int i = 0; i < live->lane_count; i++)
+        lane_publish(live->lanes[i], b);
+}
+
+int live_max_connections(const struct config *config)
+{
+    return (int)config_int(config, "live.max_connections");
+}
+
+static err live_fill(struct live *live)
+{
+    const struct config *config = live->gateway->config;
+    int threads = (int)config_int(config, "live.threads");
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    if (threads == 0)
+        threads = processors / 2 < 1 ? 1 : processors / 2 > LANES_MAX ? LANES_MAX : (int)(processors / 2);
+    if (live->partitions > POSITION_MAX_PARTITIONS)
+        return err_set(FATAL, "rooms.events has %d partitions, the live feed follows at most %d", live->partitions,
+                       POSITION_MAX_PARTITIONS);
+    const struct lane_options options = {
+        .live = live,
+        .partitions = live->partitions,
+        .window_events = (size_t)config_int(config, "live.window_events"),
+        .window_bytes = (size_t)config_int(config, "live.window_bytes"),
+        .limits = { (size_t)config_int(config, "live.max_pending_bytes"),
+                    config_int(config, "live.stall_s") * 1000000 },
+        .ping_us = config_int(config, "live.ping_s") * 1000000,
+        .hold_us = config_int(config, "live.hold_s") * 1000000,
+        .expiry_warning_ms = config_int(config, "live.expiry_warning_s") * 1000,
+    };
+    for (; live->lane_count < threads; live->lane_count++)
+        TRY(lane_start(&options, &live->lanes[live->lane_count]));
+    TRY(pool_create(
+        &(struct pool_options){
+            .name = "live", .threads = 1, .queue = (int)config_int(config, "live.admission_queue"), .config = config },
+        &live->admission));
+    return tail_start(live->gateway, live->partitions, publish, live, &live->tail);
+}
+
+err live_create(struct gateway *g, struct live **ret)
+{
+    struct live *live = mem_alloc(sizeof *live);
+    live->gateway = g;
+    live->partitions = topic_partitions(g->config, "rooms.events");
+    live->max_connections = live_max_connections(g->config);
+    live->admission_us = 1000000 / config_int(g->config, "live.admissions_per_s");
+    err e = live_fill(live);
+    if (e != OK) {
+        live_destroy(live);
+        return e;
+    }
+    *ret = live;
+    return OK;
+}
+
+void live_measure(struct live *live)
+{
+    metrics_set(live->gateway->metrics, METRIC_LIVE_CONNECTIONS, atomic_load(&live->connections));
+}
+
+void live_stop(struct live *live)
+{
+    if (live->admission)
+        pool_stop(live->admission);
+    tail_stop(live->tail);
+    live->tail = NULL;
+    for (int i = 0; i < live->lane_count; i++)
+        lane_stop(live->lanes[i]);
+    live->lane_count = 0;
+}
+
+void live_destroy(struct live *live)
+{
+    if (!live)
+        return;
+    live_stop(live);
+    pool_destroy(live->admission);
+    free(live);
+}

@@ -1,0 +1,34 @@
+/* live: the live feed: GET /api/v1/live as WebSocket (RFC 6455) and as server-sent events.
+ *
+ *   tail (one thread: Kafka to events) ─▶ lanes (threads with an epoll each: events to listeners)
+ *   request (libmicrohttpd) ─▶ admission (a pool of one thread: ticket, snapshot) ─▶ a lane, with the socket
+ *
+ * Admission is where a storm of reconnects is slowed down: the pool takes up to 64 at once, which share one query, and
+ * not more than live.admissions_per_s; those who find its queue full are told 503 with Retry-After. */
+#pragma once
+
+#include "gateway/live/listener.h"
+#include "ops/runtime/config.h"
+
+struct gateway;
+struct live;
+
+extern const struct setting live_settings[];
+
+/* The gateway's vault, pools and producer exist. */
+MUST_CHECK err live_create(struct gateway *g, struct live **ret);
+/* Closes every connection and ends the threads. No request is under way any more. */
+void live_stop(struct live *live);
+void live_destroy(struct live *live); /* NULL is fine */
+/* Descriptors that listeners may take, beside the connections of HTTP. */
+int live_max_connections(const struct config *config);
+void live_measure(struct live *live); /* sets the gauges */
+
+/* --- for the lanes --- */
+struct gateway *live_gateway(const struct live *live);
+size_t live_max_message_bytes(const struct live *live);
+void live_closed(struct live *live);
+void live_delivered(struct live *live, size_t count);
+/* Tells a listener that it has missed something: it looks for itself, by number, and goes on from `next`. */
+void live_resync(struct listener *l, const char *why, const int64_t *next);
+void live_warn_of_expiry(struct listener *l);

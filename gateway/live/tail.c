@@ -1,0 +1,275 @@
+#include "gateway/live/tail.h"
+
+#include <librdkafka/rdkafka.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "gateway/gateway.h"
+#include "gateway/live/position.h"
+#include "ops/runtime/clock.h"
+#include "ops/runtime/kafka.h"
+#include "ops/runtime/log.h"
+
+#define POLL_MS   100
+#define BATCH_MAX 1024
+#define RETRY_US  100000
+
+/* A record that is decoded and waits for its keys. */
+struct pending {
+    struct rooms_fact fact;
+    int32_t partition;
+    int64_t offset;
+};
+
+struct tail {
+    struct gateway *gateway;
+    int partitions;
+    void (*publish)(void *context, struct batch *b);
+    void *context;
+    pthread_t thread;
+    atomic_bool stopping;
+    rd_kafka_t *rk;
+    struct pg *pg;
+    struct codec *codec;
+    struct arena arena; /* of a batch */
+    struct buf scratch;
+    struct pending *pending; /* BATCH_MAX */
+    size_t pending_count;
+    int64_t *next, *command_offset; /* a partition */
+    uint64_t *last;                 /* serial of a partition's newest event */
+    uint64_t serial;
+    bool moved; /* a partition's end became known */
+};
+
+void batch_release(struct batch *b)
+{
+    if (!b || atomic_fetch_sub_explicit(&b->references, 1, memory_order_acq_rel) != 1)
+        return;
+    for (size_t i = 0; i < b->count; i++)
+        event_release(b->events[i]);
+    free(b->next);
+    free(b);
+}
+
+static bool is_stopping(struct tail *t)
+{
+    return atomic_load_explicit(&t->stopping, memory_order_relaxed);
+}
+
+/* --- reading --- */
+
+static void take_fact(struct tail *t, const rd_kafka_message_t *m)
+{
+    struct pending *p = &t->pending[t->pending_count];
+    *p = (struct pending){ .partition = m->partition, .offset = m->offset };
+    t->next[m->partition] = m->offset + 1;
+    t->moved = true;
+    if (rooms_stream.fact.decode(t->codec, (struct str){ m->payload, m->len }, &t->arena,
+                                 (struct any_record *)&p->fact) != OK) {
+        LOG(WARN, "the feed passes over a record it cannot read", F_INT("partition", m->partition),
+            F_INT("offset", m->offset), F_ERR);
+        return;
+    }
+    if (p->fact.meta.command_offset <= t->command_offset[m->partition])
+        return; /* a duplicate of a fenced writer */
+    t->command_offset[m->partition] = p->fact.meta.command_offset;
+    t->pending_count++;
+}
+
+static void take(struct tail *t, rd_kafka_message_t *m)
+{
+    if (!m->err) {
+        take_fact(t, m);
+    } else if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+        if (t->next[m->partition] < m->offset)
+            t->next[m->partition] = m->offset;
+        t->moved = true;
+    } else {
+        LOG(WARN, "the feed waits for the log", F_STR("error", rd_kafka_message_errstr(m)));
+    }
+    rd_kafka_message_destroy(m);
+}
+
+static void read_some(struct tail *t)
+{
+    rd_kafka_message_t *m = rd_kafka_consumer_poll(t->rk, POLL_MS);
+    while (m) {
+        take(t, m);
+        m = t->pending_count < BATCH_MAX ? rd_kafka_consumer_poll(t->rk, 0) : NULL;
+    }
+}
+
+/* --- telling --- */
+
+static err open_pending(struct tail *t)
+{
+    struct uuid *subjects = ARENA_ARRAY(&t->arena, struct uuid, t->pending_count * 8);
+    size_t count = 0;
+    for (size_t i = 0; i < t->pending_count; i++)
+        count += rooms_stream.fact.subjects((struct any_record *)&t->pending[i].fact, subjects + count);
+    if (count == 0)
+        return OK;
+    TRY(vault_fetch(t->gateway->vault, t->pg, subjects, count));
+    for (size_t i = 0; i < t->pending_count; i++)
+        TRY(rooms_stream.fact.open((struct any_record *)&t->pending[i].fact, t->gateway->vault, &t->arena));
+    return OK;
+}
+
+/* Waits as long as it takes, or until the tail stops. */
+static bool open_patiently(struct tail *t)
+{
+    err e;
+    for (unsigned attempt = 0; (e = open_pending(t)) != OK && !is_stopping(t); attempt++) {
+        if (attempt % 50 == 0)
+            LOG(WARN, "the feed waits for the keys of what it tells", F_ERR);
+        nanosleep(&(struct timespec){ .tv_nsec = RETRY_US * 1000 }, NULL);
+    }
+    return e == OK;
+}
+
+static struct event *encode(struct tail *t, const struct pending *p, int64_t *next)
+{
+    char id[POSITION_TEXT_SIZE(POSITION_MAX_PARTITIONS)];
+    next[p->partition] = p->offset + 1;
+    size_t len = position_format(next, t->partitions, id);
+    struct event *e = event_of_fact(&p->fact, p->partition, p->offset, (struct str){ id, len }, &t->scratch);
+    if (!e)
+        return NULL;
+    e->serial = ++t->serial;
+    e->before = t->last[p->partition];
+    t->last[p->partition] = e->serial;
+    return e;
+}
+
+static void tell(struct tail *t, int64_t *told)
+{
+    if (t->pending_count > 0 && !open_patiently(t))
+        return;
+    struct batch *b = mem_alloc(sizeof *b + sizeof *b->events * t->pending_count);
+    atomic_init(&b->references, 1);
+    for (size_t i = 0; i < t->pending_count; i++)
+        if ((b->events[b->count] = encode(t, &t->pending[i], told)))
+            b->count++;
+    memcpy(told, t->next, sizeof *told * (size_t)t->partitions);
+    for (int i = 0; i < t->partitions; i++)
+        if (told[i] < 0)
+            told[i] = 0; /* as an id; listeners begin when every partition is known */
+    b->next = mem_alloc(sizeof *b->next * (size_t)t->partitions);
+    memcpy(b->next, t->next, sizeof *b->next * (size_t)t->partitions);
+    t->publish(t->context, b);
+    batch_release(b);
+}
+
+static void *follow(void *argument)
+{
+    struct tail *t = argument;
+    int64_t *told = mem_alloc(sizeof *told * (size_t)t->partitions);
+    while (!is_stopping(t)) {
+        read_some(t);
+        if (t->moved)
+            tell(t, told);
+        t->pending_count = 0;
+        t->moved = false;
+        arena_reset(&t->arena);
+    }
+    free(told);
+    return NULL;
+}
+
+/* --- life --- */
+
+static err consumer_create(struct tail *t)
+{
+    static const struct {
+        const char *property, *value;
+    } ours[] = {
+        { "group.id", "aether-gateway-live" }, /* asked for, and not used: partitions are assigned by hand */
+        { "enable.auto.commit", "false" },     { "enable.auto.offset.store", "false" },
+        { "enable.partition.eof", "true" },    { "auto.offset.reset", "earliest" },
+    };
+    rd_kafka_conf_t *conf;
+    TRY(kafka_conf(t->gateway->config, "aether-gateway-live", &conf));
+    err e = OK;
+    for (size_t i = 0; i < sizeof ours / sizeof *ours && e == OK; i++)
+        e = kafka_conf_set(conf, ours[i].property, ours[i].value);
+    char reason[256];
+    if (e == OK) {
+        t->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason);
+        if (!t->rk)
+            e = err_set(FATAL, "the feed's consumer could not be made: %s", reason);
+    }
+    if (!t->rk)
+        rd_kafka_conf_destroy(conf);
+    return e;
+}
+
+static err assign(struct tail *t)
+{
+    int64_t back = config_int(t->gateway->config, "live.window_events") / t->partitions;
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(t->partitions);
+    for (int i = 0; i < t->partitions; i++)
+        rd_kafka_topic_partition_list_add(list, rooms_stream.events_topic, i)->offset = RD_KAFKA_OFFSET_TAIL(back + 1);
+    rd_kafka_poll_set_consumer(t->rk);
+    rd_kafka_resp_err_t code = rd_kafka_assign(t->rk, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    return code ? err_set(FATAL, "the feed cannot follow %s: %s", rooms_stream.events_topic, rd_kafka_err2str(code))
+                : OK;
+}
+
+static err tail_prepare(struct tail *t)
+{
+    TRY(codec_create(t->gateway->config, &t->codec));
+    TRY(consumer_create(t));
+    return assign(t);
+}
+
+err tail_start(struct gateway *g, int partitions, void (*publish)(void *context, struct batch *b), void *context,
+               struct tail **ret)
+{
+    struct tail *t = mem_alloc(sizeof *t);
+    t->gateway = g;
+    t->partitions = partitions;
+    t->publish = publish;
+    t->context = context;
+    t->pending = mem_alloc(sizeof *t->pending * (BATCH_MAX + 1));
+    t->next = mem_alloc(sizeof *t->next * (size_t)partitions);
+    t->command_offset = mem_alloc(sizeof *t->command_offset * (size_t)partitions);
+    t->last = mem_alloc(sizeof *t->last * (size_t)partitions);
+    for (int i = 0; i < partitions; i++)
+        t->next[i] = t->command_offset[i] = -1;
+    arena_init(&t->arena, 256 * 1024);
+    t->pg = pg_create(config_text(g->config, "postgres.dsn"), "aether-gateway-live");
+    pg_set_timeout(t->pg, (int)config_int(g->config, "gateway.postgres_timeout_ms"));
+    err e = tail_prepare(t);
+    if (e == OK && pthread_create(&t->thread, NULL, follow, t) != 0)
+        e = err_set(FATAL, "the thread of the feed's tail could not be started; raise the limit of threads");
+    if (e != OK) {
+        tail_stop(t);
+        return e;
+    }
+    pthread_setname_np(t->thread, "tail");
+    *ret = t;
+    return OK;
+}
+
+void tail_stop(struct tail *t)
+{
+    if (!t)
+        return;
+    atomic_store(&t->stopping, true);
+    if (t->thread)
+        pthread_join(t->thread, NULL);
+    if (t->rk) {
+        rd_kafka_consumer_close(t->rk);
+        rd_kafka_destroy(t->rk);
+    }
+    pg_destroy(t->pg);
+    codec_destroy(t->codec);
+    arena_finish(&t->arena);
+    buf_finish(&t->scratch);
+    free(t->pending);
+    free(t->next);
+    free(t->command_offset);
+    free(t->last);
+    free(t);
+}

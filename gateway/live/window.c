@@ -1,0 +1,129 @@
+#include "gateway/live/window.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct window {
+    int partitions;
+    size_t max_events, max_bytes, bytes;
+    struct event **ring;     /* max_events of them, by serial */
+    uint64_t oldest, newest; /* serials; oldest > newest: empty */
+    int64_t *start;          /* a partition: from here on everything is in the ring; -1: not known yet */
+    int64_t *next;
+    uint64_t *last; /* serial of a partition's newest event; 0: none */
+};
+
+struct window *window_create(int partitions, size_t max_events, size_t max_bytes)
+{
+    struct window *w = mem_alloc(sizeof *w);
+    w->partitions = partitions;
+    w->max_events = max_events;
+    w->max_bytes = max_bytes;
+    w->ring = mem_alloc(sizeof *w->ring * max_events);
+    w->oldest = 1;
+    w->start = mem_alloc(sizeof *w->start * (size_t)partitions);
+    w->next = mem_alloc(sizeof *w->next * (size_t)partitions);
+    w->last = mem_alloc(sizeof *w->last * (size_t)partitions);
+    for (int i = 0; i < partitions; i++)
+        w->start[i] = w->next[i] = -1;
+    return w;
+}
+
+static struct event **slot(const struct window *w, uint64_t serial)
+{
+    return &w->ring[serial % w->max_events];
+}
+
+static size_t weight(const struct event *e)
+{
+    return sizeof *e + e->open_json_len + e->frames[FRAMING_WEBSOCKET]->len + e->frames[FRAMING_SSE]->len;
+}
+
+static void drop_oldest(struct window *w)
+{
+    struct event *e = *slot(w, w->oldest++);
+    w->bytes -= weight(e);
+    w->start[e->partition] = e->offset + 1;
+    event_release(e);
+}
+
+void window_destroy(struct window *w)
+{
+    if (!w)
+        return;
+    while (w->oldest <= w->newest)
+        drop_oldest(w);
+    free(w->ring);
+    free(w->start);
+    free(w->next);
+    free(w->last);
+    free(w);
+}
+
+void window_push(struct window *w, struct event *e)
+{
+    while (w->oldest <= w->newest && (w->newest - w->oldest + 1 == w->max_events || w->bytes > w->max_bytes))
+        drop_oldest(w);
+    if (w->oldest > w->newest) /* the first, or the first after all were dropped */
+        w->oldest = e->serial;
+    w->newest = e->serial;
+    *slot(w, e->serial) = event_share(e);
+    w->bytes += weight(e);
+    w->last[e->partition] = e->serial;
+    if (w->start[e->partition] < 0)
+        w->start[e->partition] = e->offset;
+    w->next[e->partition] = e->offset + 1;
+}
+
+void window_reached(struct window *w, const int64_t *next)
+{
+    for (int i = 0; i < w->partitions; i++) {
+        w->next[i] = next[i];
+        if (w->start[i] < 0)
+            w->start[i] = next[i];
+    }
+}
+
+const int64_t *window_next(const struct window *w)
+{
+    return w->next;
+}
+
+bool window_covers(const struct window *w, const int64_t *from)
+{
+    for (int i = 0; i < w->partitions; i++)
+        if (w->start[i] < 0 || from[i] < w->start[i])
+            return false;
+    return true;
+}
+
+bool window_has_reached(const struct window *w, const int64_t *until)
+{
+    for (int i = 0; i < w->partitions; i++)
+        if (w->next[i] < until[i])
+            return false;
+    return true;
+}
+
+uint64_t window_find(const struct window *w, const int64_t *from)
+{
+    uint64_t first = 0;
+    for (int i = 0; i < w->partitions; i++) {
+        if (w->next[i] <= from[i])
+            continue;
+        for (uint64_t serial = w->last[i]; serial >= w->oldest && serial > 0;) {
+            const struct event *e = *slot(w, serial);
+            if (e->offset < from[i])
+                break;
+            if (first == 0 || serial < first)
+                first = serial;
+            serial = e->before;
+        }
+    }
+    return first;
+}
+
+const struct event *window_at(const struct window *w, uint64_t serial)
+{
+    return serial < w->oldest || serial > w->newest ? NULL : *slot(w, serial);
+}
