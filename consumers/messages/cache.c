@@ -138,8 +138,6 @@ struct call {
 
 static err call_send(struct call *c)
 {
-    if (c->argc == c->head)
-        return OK;
     const size_t argc = c->argc;
     c->argc = c->head;
     return redis_add_script(c->redis, c->script, c->keys, argc, c->argv);
@@ -227,38 +225,86 @@ static err write_message(struct call *call, struct arena *arena, struct buf *scr
 {
     if (posted->body.state != OPEN)
         return OK;
-    const struct message_view message = {
-        .id = posted->message_id,
-        .room_id = posted->room_id,
-        .sender_id = posted->meta.actor,
-        .seq = posted->seq,
-        .posted_at = posted->meta.at,
-        .body = text_storable(arena, posted->body.clear),
-    };
+    struct message_view message;
+    message_view_posted(&message, posted, text_storable(arena, posted->body.clear));
     return call_field(call, slot_field(arena, posted->seq), slot_value(arena, scratch, &message));
+}
+
+/* A message that was in the ring and is another one now: its slot says nothing until it is read from PostgreSQL. */
+static err forget_message(struct call *call, struct arena *arena, const struct room_write *room, int64_t seq)
+{
+    if (room->last_seq && seq <= room->last_seq - ROOM_CACHE_RING)
+        return OK; /* the slot is another message's */
+    return call_field(call, slot_field(arena, seq), STR(""));
+}
+
+static err write_membership(struct call *call, struct arena *arena, struct uuid user, bool is_member)
+{
+    return call_field(call, member_field(arena, user), is_member ? STR("1") : STR("0"));
+}
+
+static err write_created(struct call *call, struct arena *arena, const struct room_created *created)
+{
+    TRY(call_field(call, STR("k"), kind_value(arena, created->kind)));
+    TRY(call_field(call, STR("h"), STR("0")));
+    TRY(write_membership(call, arena, created->meta.actor, true));
+    return created->kind == ROOM_KIND_DIRECT ? write_membership(call, arena, created->peer_id, true) : OK;
+}
+
+static err write_posted(struct call *call, struct arena *arena, struct buf *scratch, const struct room_write *room,
+                        const struct message_posted *posted)
+{
+    if (posted->thread)
+        TRY(forget_message(call, arena, room, posted->thread)); /* it has a reply more */
+    return posted->seq > room->last_seq - ROOM_CACHE_RING ? write_message(call, arena, scratch, posted) : OK;
+}
+
+static err write_fact(struct call *call, struct arena *arena, struct buf *scratch, const struct room_write *room,
+                      const struct rooms_fact *f)
+{
+    switch ((enum rooms_fact_type)f->type) {
+    case ROOMS_ROOM_CREATED:
+        return write_created(call, arena, &f->room_created);
+    case ROOMS_MEMBER_JOINED:
+        return write_membership(call, arena, f->member_joined.user_id, true);
+    case ROOMS_MEMBER_LEFT:
+        return write_membership(call, arena, f->member_left.user_id, false);
+    case ROOMS_MEMBER_REMOVED:
+        return write_membership(call, arena, f->member_removed.user_id, false);
+    case ROOMS_MEMBER_BANNED:
+        return write_membership(call, arena, f->member_banned.user_id, false);
+    case ROOMS_MESSAGE_POSTED:
+        return write_posted(call, arena, scratch, room, &f->message_posted);
+    case ROOMS_MESSAGE_EDITED:
+        return forget_message(call, arena, room, f->message_edited.seq);
+    case ROOMS_MESSAGE_DELETED:
+        return forget_message(call, arena, room, f->message_deleted.seq);
+    case ROOMS_MESSAGE_PINNED:
+        return forget_message(call, arena, room, f->message_pinned.seq);
+    case ROOMS_MESSAGE_UNPINNED:
+        return forget_message(call, arena, room, f->message_unpinned.seq);
+    case ROOMS_REACTION_ADDED:
+        return forget_message(call, arena, room, f->reaction_added.seq);
+    case ROOMS_REACTION_REMOVED:
+        return forget_message(call, arena, room, f->reaction_removed.seq);
+    case ROOMS_ROOM_CHANGED:
+    case ROOMS_ROOM_TRANSFERRED:
+    case ROOMS_ROLE_CHANGED:
+    case ROOMS_MEMBER_UNBANNED:
+    case ROOMS_MEMBER_INVITED:
+    case ROOMS_INVITATION_WITHDRAWN:
+    case ROOMS_MESSAGE_SCHEDULED:
+    case ROOMS_SCHEDULED_MESSAGE_CANCELED:
+    case ROOMS_FACT_NONE:
+        break; /* nothing of it is kept here but the version */
+    }
+    return OK;
 }
 
 static err write_room(struct call *call, struct arena *arena, struct buf *scratch, const struct room_write *room)
 {
-    for (const struct mention *m = room->first; m; m = m->next) {
-        const struct rooms_fact *f = m->fact;
-        switch ((enum rooms_fact_type)f->type) {
-        case ROOMS_ROOM_CREATED:
-            TRY(call_field(call, STR("k"), kind_value(arena, f->room_created.kind)));
-            TRY(call_field(call, STR("h"), STR("0")));
-            TRY(call_field(call, member_field(arena, f->meta.actor), STR("1")));
-            break;
-        case ROOMS_MEMBER_JOINED:
-            TRY(call_field(call, member_field(arena, f->member_joined.user_id), STR("1")));
-            break;
-        case ROOMS_MESSAGE_POSTED:
-            if (f->message_posted.seq > room->last_seq - ROOM_CACHE_RING)
-                TRY(write_message(call, arena, scratch, &f->message_posted));
-            break;
-        case ROOMS_FACT_NONE:
-            break;
-        }
-    }
+    for (const struct mention *m = room->first; m; m = m->next)
+        TRY(write_fact(call, arena, scratch, room, m->fact));
     if (room->last_seq)
         TRY(call_field(call, STR("h"), integer(arena, room->last_seq)));
     return call_send(call);
@@ -426,7 +472,7 @@ err room_cache_refill(struct redis *redis, struct arena *arena, const struct roo
     err queued = OK;
     for (size_t i = 0; i < count && queued == OK; i++) {
         const struct message_view *m = &messages[i];
-        if (m->body.len && m->seq > room->last_seq - ROOM_CACHE_RING && m->seq <= room->last_seq)
+        if ((m->body.len || m->deleted_at) && m->seq > room->last_seq - ROOM_CACHE_RING && m->seq <= room->last_seq)
             queued = call_field(call, slot_field(arena, m->seq), slot_value(arena, &scratch, m));
     }
     buf_finish(&scratch);

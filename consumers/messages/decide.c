@@ -2,67 +2,31 @@
 
 #include <assert.h>
 
-/* A question to the state. What load did not ask PostgreSQL for has no answer: assert, rather than take it for absent.
- */
-static const struct room *room_known(const struct rooms_state *s, struct uuid id)
+#include "consumers/messages/rules.h"
+
+const struct room *room_known(const struct rooms_state *s, struct uuid id)
 {
     const struct room *room = rooms_state_room(s, id);
     assert(room && room->presence >= PRESENCE_ABSENT);
     return room->presence == PRESENCE_PRESENT ? room : NULL;
 }
 
-static bool is_member(const struct rooms_state *s, struct uuid room, struct uuid user)
+const struct member *member_known(const struct rooms_state *s, struct uuid room, struct uuid user)
 {
     const struct member *member = rooms_state_member(s, room, user);
     assert(member && member->presence >= PRESENCE_ABSENT);
-    return member->presence == PRESENCE_PRESENT;
+    return member;
 }
 
-static int decide_create(const struct rooms_state *s, const struct create_room *command, struct rooms_fact *ret)
+int scene_enter(const struct rooms_state *s, struct uuid room, struct uuid actor, bool open, struct scene *ret)
 {
-    if (room_known(s, command->room_id))
-        return ROOM_EXISTS;
-    ret->type = ROOMS_ROOM_CREATED;
-    ret->room_created = (struct room_created){
-        .room_id = command->room_id,
-        .name = command->name,
-        .kind = command->kind,
-    };
-    return ACCEPTED;
-}
-
-/* Only public rooms can be joined by oneself. That another room exists is nobody's business but its members'. */
-static int decide_join(const struct rooms_state *s, const struct join_room *command, struct rooms_fact *ret)
-{
-    if (!uuid_equal(command->user_id, command->meta.actor))
-        return FORBIDDEN_ACTOR;
-    const struct room *room = room_known(s, command->room_id);
-    if (!room)
+    ret->room = room_known(s, room);
+    if (!ret->room)
         return ROOM_NOT_FOUND;
-    if (is_member(s, command->room_id, command->user_id))
-        return ALREADY_A_MEMBER;
-    if (room->kind != ROOM_KIND_PUBLIC)
-        return ROOM_NOT_FOUND;
-    ret->type = ROOMS_MEMBER_JOINED;
-    ret->member_joined = (struct member_joined){ .room_id = command->room_id, .user_id = command->user_id };
-    return ACCEPTED;
-}
-
-static int decide_post(const struct rooms_state *s, const struct post_message *command, struct rooms_fact *ret)
-{
-    const struct room *room = room_known(s, command->room_id);
-    if (!room)
-        return ROOM_NOT_FOUND;
-    if (!is_member(s, command->room_id, command->meta.actor))
-        return room->kind == ROOM_KIND_PUBLIC ? NOT_A_MEMBER : ROOM_NOT_FOUND;
-    ret->type = ROOMS_MESSAGE_POSTED;
-    ret->message_posted = (struct message_posted){
-        .room_id = command->room_id,
-        .message_id = command->message_id,
-        .seq = room->last_seq + 1,
-        .body = command->body,
-    };
-    return ACCEPTED;
+    ret->actor = member_known(s, room, actor);
+    if (!is_member(ret->actor))
+        return ret->room->kind == ROOM_KIND_PUBLIC ? NOT_A_MEMBER : ROOM_NOT_FOUND;
+    return open && ret->room->archived ? ROOM_ARCHIVED : ACCEPTED;
 }
 
 int rooms_decide(const void *state, const struct any_record *command, struct any_record *ret_fact)
@@ -71,40 +35,47 @@ int rooms_decide(const void *state, const struct any_record *command, struct any
     struct rooms_fact *ret = (struct rooms_fact *)ret_fact;
     switch ((enum rooms_command_type)c->type) {
     case ROOMS_CREATE_ROOM:
-        return decide_create(state, &c->create_room, ret);
+        return decide_create_room(state, &c->create_room, ret);
+    case ROOMS_CHANGE_ROOM:
+        return decide_change_room(state, &c->change_room, ret);
+    case ROOMS_TRANSFER_ROOM:
+        return decide_transfer_room(state, &c->transfer_room, ret);
     case ROOMS_JOIN_ROOM:
-        return decide_join(state, &c->join_room, ret);
+        return decide_join_room(state, &c->join_room, ret);
+    case ROOMS_LEAVE_ROOM:
+        return decide_leave_room(state, &c->leave_room, ret);
+    case ROOMS_CHANGE_ROLE:
+        return decide_change_role(state, &c->change_role, ret);
+    case ROOMS_INVITE_MEMBER:
+        return decide_invite_member(state, &c->invite_member, ret);
+    case ROOMS_WITHDRAW_INVITATION:
+        return decide_withdraw_invitation(state, &c->withdraw_invitation, ret);
+    case ROOMS_REMOVE_MEMBER:
+        return decide_remove_member(state, &c->remove_member, ret);
+    case ROOMS_BAN_MEMBER:
+        return decide_ban_member(state, &c->ban_member, ret);
+    case ROOMS_UNBAN_MEMBER:
+        return decide_unban_member(state, &c->unban_member, ret);
     case ROOMS_POST_MESSAGE:
-        return decide_post(state, &c->post_message, ret);
+        return decide_post_message(state, &c->post_message, ret);
+    case ROOMS_EDIT_MESSAGE:
+        return decide_edit_message(state, &c->edit_message, ret);
+    case ROOMS_DELETE_MESSAGE:
+        return decide_delete_message(state, &c->delete_message, ret);
+    case ROOMS_ADD_REACTION:
+        return decide_add_reaction(state, &c->add_reaction, ret);
+    case ROOMS_REMOVE_REACTION:
+        return decide_remove_reaction(state, &c->remove_reaction, ret);
+    case ROOMS_PIN_MESSAGE:
+        return decide_pin_message(state, &c->pin_message, ret);
+    case ROOMS_UNPIN_MESSAGE:
+        return decide_unpin_message(state, &c->unpin_message, ret);
+    case ROOMS_SCHEDULE_MESSAGE:
+        return decide_schedule_message(state, &c->schedule_message, ret);
+    case ROOMS_CANCEL_SCHEDULED_MESSAGE:
+        return decide_cancel_scheduled_message(state, &c->cancel_scheduled_message, ret);
     case ROOMS_COMMAND_NONE:
         break;
     }
     return COMMAND_INVALID;
-}
-
-void rooms_evolve(void *state, const struct any_record *fact)
-{
-    struct rooms_state *s = state;
-    const struct rooms_fact *f = (const struct rooms_fact *)fact;
-    switch ((enum rooms_fact_type)f->type) {
-    case ROOMS_ROOM_CREATED: {
-        struct room *room = rooms_state_claim_room(s, f->room_created.room_id);
-        room->presence = PRESENCE_PRESENT;
-        room->kind = f->room_created.kind;
-        room->last_seq = 0;
-        rooms_state_claim_member(s, room->id, f->meta.actor)->presence = PRESENCE_PRESENT;
-        break;
-    }
-    case ROOMS_MEMBER_JOINED:
-        rooms_state_claim_member(s, f->member_joined.room_id, f->member_joined.user_id)->presence = PRESENCE_PRESENT;
-        break;
-    case ROOMS_MESSAGE_POSTED: {
-        struct room *room = rooms_state_claim_room(s, f->message_posted.room_id);
-        assert(room->presence == PRESENCE_PRESENT);
-        room->last_seq = f->message_posted.seq;
-        break;
-    }
-    case ROOMS_FACT_NONE:
-        break;
-    }
 }

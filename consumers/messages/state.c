@@ -12,6 +12,9 @@ void rooms_state_clear(void *state)
     struct rooms_state *s = state;
     HASH_CLEAR(hh, s->rooms);
     HASH_CLEAR(hh, s->members);
+    HASH_CLEAR(hh, s->messages);
+    HASH_CLEAR(hh, s->reactions);
+    HASH_CLEAR(hh, s->scheduled);
     arena_reset(&s->arena);
 }
 
@@ -28,17 +31,20 @@ void rooms_state_destroy(void *state)
 size_t rooms_state_size(const void *state)
 {
     const struct rooms_state *s = state;
-    return HASH_COUNT(s->rooms) + HASH_COUNT(s->members);
+    return HASH_COUNT(s->rooms) + HASH_COUNT(s->members) + HASH_COUNT(s->messages) + HASH_COUNT(s->reactions) +
+           HASH_COUNT(s->scheduled);
 }
 
-const struct room *rooms_state_room(const struct rooms_state *s, struct uuid room)
+/* --- finding --- */
+
+struct room *rooms_state_room(const struct rooms_state *s, struct uuid room)
 {
     struct room *found;
     HASH_FIND(hh, s->rooms, &room, sizeof room, found);
     return found;
 }
 
-const struct member *rooms_state_member(const struct rooms_state *s, struct uuid room, struct uuid user)
+struct member *rooms_state_member(const struct rooms_state *s, struct uuid room, struct uuid user)
 {
     const struct member_key key = { room, user };
     struct member *found;
@@ -46,10 +52,33 @@ const struct member *rooms_state_member(const struct rooms_state *s, struct uuid
     return found;
 }
 
+struct message *rooms_state_message(const struct rooms_state *s, struct uuid room, int64_t seq)
+{
+    const struct message_key key = { room, seq };
+    struct message *found;
+    HASH_FIND(hh, s->messages, &key, sizeof key, found);
+    return found;
+}
+
+struct reaction *rooms_state_reaction(const struct rooms_state *s, const struct reaction_key *key)
+{
+    struct reaction *found;
+    HASH_FIND(hh, s->reactions, key, sizeof *key, found);
+    return found;
+}
+
+struct scheduled *rooms_state_scheduled(const struct rooms_state *s, struct uuid message)
+{
+    struct scheduled *found;
+    HASH_FIND(hh, s->scheduled, &message, sizeof message, found);
+    return found;
+}
+
+/* --- claiming --- */
+
 struct room *rooms_state_claim_room(struct rooms_state *s, struct uuid room)
 {
-    struct room *found;
-    HASH_FIND(hh, s->rooms, &room, sizeof room, found);
+    struct room *found = rooms_state_room(s, room);
     if (!found) {
         found = ARENA_NEW(&s->arena, struct room);
         found->id = room;
@@ -60,13 +89,60 @@ struct room *rooms_state_claim_room(struct rooms_state *s, struct uuid room)
 
 struct member *rooms_state_claim_member(struct rooms_state *s, struct uuid room, struct uuid user)
 {
-    const struct member_key key = { room, user };
-    struct member *found;
-    HASH_FIND(hh, s->members, &key, sizeof key, found);
+    struct member *found = rooms_state_member(s, room, user);
     if (!found) {
         found = ARENA_NEW(&s->arena, struct member);
-        found->key = key;
+        found->key = (struct member_key){ room, user };
         HASH_ADD(hh, s->members, key, sizeof found->key, found);
     }
     return found;
+}
+
+struct message *rooms_state_claim_message(struct rooms_state *s, struct uuid room, int64_t seq)
+{
+    struct message *found = rooms_state_message(s, room, seq);
+    if (!found) {
+        found = ARENA_NEW(&s->arena, struct message);
+        found->key = (struct message_key){ room, seq };
+        HASH_ADD(hh, s->messages, key, sizeof found->key, found);
+    }
+    return found;
+}
+
+struct reaction *rooms_state_claim_reaction(struct rooms_state *s, const struct reaction_key *key)
+{
+    struct reaction *found = rooms_state_reaction(s, key);
+    if (!found) {
+        found = ARENA_NEW(&s->arena, struct reaction);
+        found->key = *key;
+        HASH_ADD(hh, s->reactions, key, sizeof found->key, found);
+    }
+    return found;
+}
+
+struct scheduled *rooms_state_claim_scheduled(struct rooms_state *s, struct uuid message)
+{
+    struct scheduled *found = rooms_state_scheduled(s, message);
+    if (!found) {
+        found = ARENA_NEW(&s->arena, struct scheduled);
+        found->id = message;
+        HASH_ADD(hh, s->scheduled, id, sizeof found->id, found);
+    }
+    return found;
+}
+
+bool emoji_is_sound(struct str emoji)
+{
+    return emoji.len > 0 && emoji.len <= EMOJI_MAX && !memchr(emoji.ptr, 0, emoji.len);
+}
+
+struct reaction_key reaction_key(struct uuid room, int64_t seq, struct uuid user, struct str emoji)
+{
+    struct reaction_key key;
+    memset(&key, 0, sizeof key);
+    key.room = room;
+    key.seq = seq;
+    key.user = user;
+    memcpy(key.emoji, emoji.ptr, emoji.len < EMOJI_MAX ? emoji.len : EMOJI_MAX);
+    return key;
 }

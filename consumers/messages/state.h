@@ -1,7 +1,9 @@
 /* messages/state: what decide needs to know of the rooms of this process's partitions, in memory.
  *
- * Two tables: rooms, and members by (room, person). Both also remember what is known not to exist. Entries come from
- * one arena, so forgetting everything is cheap and a known room or member costs no allocation. One thread. */
+ * One table a noun: rooms, members by (room, person), and, while somebody asks for them, single messages, reactions and
+ * scheduled messages. All also remember what is known not to exist. A message that is posted is not remembered unless
+ * somebody has asked for its number: posting costs no memory. Entries come from one arena, so forgetting everything is
+ * cheap and a known room or member costs no allocation. One thread. */
 #pragma once
 
 #include "consumers/presence.h"
@@ -13,7 +15,10 @@
 
 struct room {
     struct uuid id;
-    int64_t last_seq;
+    int64_t last_seq, member_count, version;
+    int64_t time_to_live_s; /* 0: for ever */
+    int32_t slow_mode_s;    /* 0: none */
+    bool archived;
     enum room_kind kind;
     enum presence presence;
     UT_hash_handle hh;
@@ -23,8 +28,52 @@ struct member_key {
     struct uuid room, user;
 };
 
+/* How a person stands to a room; presence says whether they are a member. */
 struct member {
     struct member_key key;
+    enum member_role role;  /* of a member */
+    int64_t slow_until;     /* of a member; Unix ms */
+    struct uuid invited_by; /* nil: not invited */
+    int64_t banned_until;   /* Unix ms; BANNED_FOR_EVER; 0: not banned */
+    enum presence presence;
+    UT_hash_handle hh;
+};
+
+#define BANNED_FOR_EVER INT64_MAX
+
+struct message_key {
+    struct uuid room;
+    int64_t seq;
+};
+
+struct message {
+    struct message_key key;
+    struct uuid id, sender;
+    int64_t thread; /* 0: none */
+    int32_t version;
+    bool deleted, pinned;
+    enum presence presence;
+    UT_hash_handle hh;
+};
+
+#define EMOJI_MAX 64 /* bytes; the longest of Unicode 15 has 35 */
+
+struct reaction_key {
+    struct uuid room;
+    int64_t seq;
+    struct uuid user;
+    char emoji[EMOJI_MAX]; /* filled up with zeros */
+};
+
+struct reaction {
+    struct reaction_key key;
+    enum presence presence;
+    UT_hash_handle hh;
+};
+
+/* A message that is to be posted later; presence says whether it still is. */
+struct scheduled {
+    struct uuid id, sender;
     enum presence presence;
     UT_hash_handle hh;
 };
@@ -33,6 +82,9 @@ struct rooms_state {
     struct arena arena;
     struct room *rooms;
     struct member *members;
+    struct message *messages;
+    struct reaction *reactions;
+    struct scheduled *scheduled;
 };
 
 void *rooms_state_create(void);
@@ -41,9 +93,19 @@ void rooms_state_clear(void *state);
 size_t rooms_state_size(const void *state);
 
 /* NULL: never heard of. */
-const struct room *rooms_state_room(const struct rooms_state *s, struct uuid room);
-const struct member *rooms_state_member(const struct rooms_state *s, struct uuid room, struct uuid user);
+struct room *rooms_state_room(const struct rooms_state *s, struct uuid room);
+struct member *rooms_state_member(const struct rooms_state *s, struct uuid room, struct uuid user);
+struct message *rooms_state_message(const struct rooms_state *s, struct uuid room, int64_t seq);
+struct reaction *rooms_state_reaction(const struct rooms_state *s, const struct reaction_key *key);
+struct scheduled *rooms_state_scheduled(const struct rooms_state *s, struct uuid message);
 
 /* Makes the entry, with PRESENCE_UNKNOWN, when there is none. The pointer is good until rooms_state_clear. */
 struct room *rooms_state_claim_room(struct rooms_state *s, struct uuid room);
 struct member *rooms_state_claim_member(struct rooms_state *s, struct uuid room, struct uuid user);
+struct message *rooms_state_claim_message(struct rooms_state *s, struct uuid room, int64_t seq);
+struct reaction *rooms_state_claim_reaction(struct rooms_state *s, const struct reaction_key *key);
+struct scheduled *rooms_state_claim_scheduled(struct rooms_state *s, struct uuid message);
+
+/* Has 1 to EMOJI_MAX bytes without NUL. Others have no key: nobody asks for them, and decide refuses them. */
+bool emoji_is_sound(struct str emoji);
+struct reaction_key reaction_key(struct uuid room, int64_t seq, struct uuid user, struct str emoji);

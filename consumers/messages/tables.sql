@@ -21,7 +21,7 @@ CREATE INDEX rooms_public ON messages.rooms (room_id) WHERE kind = 1;
 CREATE TABLE messages.members (
     room_id   uuid        NOT NULL,
     user_id   uuid        NOT NULL,
-    role      smallint    NOT NULL, -- 1 owner, 2 member (row.h)
+    role      smallint    NOT NULL, -- 1 owner, 2 member, 3 admin, 4 read-only (row.h)
     joined_at timestamptz NOT NULL,
     PRIMARY KEY (room_id, user_id)
 );
@@ -29,7 +29,7 @@ CREATE TABLE messages.members (
 -- A person's rooms, newest first.
 CREATE INDEX members_user ON messages.members (user_id, room_id);
 
--- No index on message_id: nothing looks a message up by it yet, and a second index halves the speed of the fold.
+-- No B-tree on message_id: a second one halves the speed of the fold.
 -- The fixed-width columns come first: they are reached without walking over the text.
 CREATE TABLE messages.messages (
     room_id    uuid        NOT NULL,
@@ -42,3 +42,132 @@ CREATE TABLE messages.messages (
     body       text,        -- NULL: erased
     PRIMARY KEY (room_id, seq)
 ) WITH (autovacuum_vacuum_insert_scale_factor = 1.0);
+
+-- migration 2
+
+-- What admins change of a room; version counts those changes (ETag, If-Match).
+ALTER TABLE messages.rooms
+    ADD COLUMN peer_id        uuid,                       -- direct rooms: the other member than created_by
+    ADD COLUMN version        bigint NOT NULL DEFAULT 1,
+    ADD COLUMN description    text,                       -- NULL: none, or erased
+    ADD COLUMN topic          text,                       -- likewise
+    ADD COLUMN slow_mode_s    int    NOT NULL DEFAULT 0,  -- 0: none
+    ADD COLUMN time_to_live_s bigint NOT NULL DEFAULT 0,  -- 0: for ever
+    ADD COLUMN archived_at    timestamptz;                -- NULL: open
+
+-- posted_seq changes with every message that its person posts: like rooms, so that the updates are HOT.
+ALTER TABLE messages.members
+    ADD COLUMN joined_seq bigint NOT NULL DEFAULT 0, -- the room's newest message when the person joined
+    ADD COLUMN posted_seq bigint NOT NULL DEFAULT 0, -- number of the person's own newest message
+    ADD COLUMN slow_until timestamptz,               -- slow mode: may not post before; NULL: never was slowed
+    SET (fillfactor = 70);
+
+CREATE TABLE messages.invitations (
+    room_id    uuid        NOT NULL,
+    user_id    uuid        NOT NULL,
+    invited_by uuid        NOT NULL,
+    invited_at timestamptz NOT NULL,
+    PRIMARY KEY (room_id, user_id)
+);
+CREATE INDEX invitations_user ON messages.invitations (user_id, room_id);
+
+CREATE TABLE messages.bans (
+    room_id   uuid        NOT NULL,
+    user_id   uuid        NOT NULL,
+    banned_by uuid        NOT NULL,
+    banned_at timestamptz NOT NULL,
+    until     timestamptz,          -- NULL: without end
+    reason    text,                 -- NULL: erased
+    PRIMARY KEY (room_id, user_id)
+);
+
+-- Most messages are never touched again and have none of this but their position.
+ALTER TABLE messages.messages
+    ADD COLUMN position          bigint  NOT NULL DEFAULT 0, -- offset of the fact that posted it
+    ADD COLUMN changed_position  bigint,                     -- offset of the newest fact that changed it; NULL: none
+    ADD COLUMN version           int     NOT NULL DEFAULT 1, -- 2 after the first edit
+    ADD COLUMN reply_count       int     NOT NULL DEFAULT 0, -- of the thread that it began
+    ADD COLUMN mentions_room     boolean NOT NULL DEFAULT false,
+    ADD COLUMN reply_to          bigint,
+    ADD COLUMN thread            bigint,                     -- number of the message that began it
+    ADD COLUMN pinned_at         timestamptz,
+    ADD COLUMN forwarded_room    uuid,
+    ADD COLUMN forwarded_message uuid,
+    ADD COLUMN forwarded_sender  uuid,
+    ADD COLUMN mentions          bytea,                      -- 16 bytes a person
+    ADD COLUMN reactions         text;                       -- JSON as it is shown, made from the table below
+
+-- Ids are made in the order of time, and so is the table: which blocks an id can be in takes almost no index. A message that was
+-- edited may lie elsewhere, hence several ranges a block.
+CREATE INDEX messages_id ON messages.messages USING brin (message_id uuid_minmax_multi_ops)
+    WITH (pages_per_range = 16, autosummarize = on);
+CREATE INDEX messages_changed ON messages.messages (room_id, changed_position) WHERE changed_position IS NOT NULL;
+CREATE INDEX messages_deleted ON messages.messages (room_id, seq) WHERE deleted_at IS NOT NULL;
+CREATE INDEX messages_thread ON messages.messages (room_id, thread, seq) WHERE thread IS NOT NULL;
+CREATE INDEX messages_pinned ON messages.messages (room_id, seq) WHERE pinned_at IS NOT NULL;
+
+-- The texts of messages that were edited or deleted: all versions, the newest too.
+CREATE TABLE messages.message_versions (
+    room_id  uuid        NOT NULL,
+    seq      bigint      NOT NULL,
+    version  int         NOT NULL,
+    at       timestamptz NOT NULL,
+    position bigint      NOT NULL, -- offset of the fact
+    body     text,                 -- NULL: erased
+    PRIMARY KEY (room_id, seq, version)
+);
+
+CREATE TABLE messages.reactions (
+    room_id  uuid   NOT NULL,
+    seq      bigint NOT NULL,
+    user_id  uuid   NOT NULL,
+    emoji    text   NOT NULL,
+    position bigint NOT NULL, -- offset of the fact: the order they came in
+    PRIMARY KEY (room_id, seq, user_id, emoji)
+);
+
+-- Who was named, newest first for each person.
+CREATE TABLE messages.mentions (
+    user_id uuid   NOT NULL,
+    room_id uuid   NOT NULL,
+    seq     bigint NOT NULL,
+    PRIMARY KEY (user_id, room_id, seq)
+);
+
+-- To be posted, and to be deleted, by the worker that owns the partition.
+CREATE TABLE messages.scheduled (
+    message_id    uuid        PRIMARY KEY,
+    room_id       uuid        NOT NULL,
+    sender_id     uuid        NOT NULL,
+    partition     int         NOT NULL,
+    send_at       timestamptz NOT NULL,
+    scheduled_at  timestamptz NOT NULL,
+    reply_to      bigint      NOT NULL, -- 0: none
+    mentions_room boolean     NOT NULL,
+    mentions      bytea       NOT NULL,
+    body          text                  -- NULL: erased
+);
+CREATE INDEX scheduled_due ON messages.scheduled (partition, send_at);
+CREATE INDEX scheduled_sender ON messages.scheduled (sender_id, message_id);
+
+CREATE TABLE messages.expiring (
+    room_id    uuid        NOT NULL,
+    seq        bigint      NOT NULL,
+    message_id uuid        NOT NULL,
+    sender_id  uuid        NOT NULL,
+    partition  int         NOT NULL,
+    expires_at timestamptz NOT NULL,
+    PRIMARY KEY (room_id, seq)
+);
+CREATE INDEX expiring_due ON messages.expiring (partition, expires_at);
+
+-- How far people have read: the fold of receipts.signals, latest wins. Of another topic than the rest, so no fact of a room
+-- touches it.
+CREATE TABLE messages.read_marks (
+    user_id uuid        NOT NULL,
+    room_id uuid        NOT NULL,
+    seq     bigint      NOT NULL,
+    read_at timestamptz NOT NULL,
+    PRIMARY KEY (user_id, room_id)
+) WITH (fillfactor = 70);
+CREATE INDEX read_marks_room ON messages.read_marks (room_id, user_id);

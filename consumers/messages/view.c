@@ -1,44 +1,77 @@
-#include "consumers/messages/view.h"
+/* Rooms and members: the queries, and rooms as JSON. */
+#include "consumers/messages/view_rows.h"
 
-#include "consumers/messages/row.h"
+enum {
+    ROOM_ID,
+    ROOM_NAME,
+    ROOM_KIND,
+    ROOM_MEMBER_COUNT,
+    ROOM_LAST_SEQ,
+    ROOM_CREATED_AT,
+    ROOM_POSITION,
+    ROOM_VERSION,
+    ROOM_DESCRIPTION,
+    ROOM_TOPIC,
+    ROOM_SLOW_MODE,
+    ROOM_TIME_TO_LIVE,
+    ROOM_ARCHIVED_AT,
+    ROOM_CREATED_BY,
+    ROOM_PEER,
+    ROOM_ROLE,
+    ROOM_UNREAD,
+    ROOM_LAST_MESSAGE,
+};
 
-/* Every query that shows a room has these columns, and "mine" for the person who asks. */
-#define ROOM_COLUMNS "r.room_id, r.name, r.kind, r.member_count, r.last_seq, r.created_at, r.position"
-enum { ROOM_ID, ROOM_NAME, ROOM_KIND, ROOM_MEMBER_COUNT, ROOM_LAST_SEQ, ROOM_CREATED_AT, ROOM_POSITION, ROOM_MINE };
-
-/* $1 room, $2 viewer. A room that is not public shows itself to its members only. */
-static const struct pg_statement find_room = {
+const struct pg_statement sql_find_room = {
     "messages_find_room",
-    "SELECT " ROOM_COLUMNS ", m.user_id IS NOT NULL"
-    "  FROM messages.rooms r LEFT JOIN messages.members m ON m.room_id = r.room_id AND m.user_id = $2"
-    " WHERE r.room_id = $1 AND (r.kind = 1 OR m.user_id IS NOT NULL)",
+    "SELECT " ROOM_COLUMNS ", u.role"
+    "  FROM messages.rooms r LEFT JOIN messages.members u ON u.room_id = r.room_id AND u.user_id = $2"
+    " WHERE r.room_id = $1 AND (r.kind = 1 OR u.user_id IS NOT NULL)",
+};
+
+/* What is unread needs no counting of messages: the numbers after the newest one that the member u has read, has posted
+ * or found on joining, but for those that were deleted. k: the read mark. */
+#define SEEN "GREATEST(k.seq, u.posted_seq, u.joined_seq)"
+#define UNREAD                                                                                                         \
+    "r.last_seq - " SEEN " - (SELECT count(*) FROM messages.messages d"                                                \
+    " WHERE d.room_id = r.room_id AND d.deleted_at IS NOT NULL AND d.seq > " SEEN ")"
+#define WITH_UNREAD                                                                                                    \
+    "  LEFT JOIN messages.read_marks k ON k.user_id = u.user_id AND k.room_id = r.room_id"                             \
+    "  LEFT JOIN messages.messages m ON m.room_id = r.room_id AND m.seq = r.last_seq AND u.user_id IS NOT NULL"
+
+/* $1 room, $2 viewer. */
+static const struct pg_statement find_room_unread = {
+    "messages_find_room_unread",
+    "SELECT " ROOM_COLUMNS ", u.role, " UNREAD ", " MESSAGE_COLUMNS
+    "  FROM messages.rooms r LEFT JOIN messages.members u ON u.room_id = r.room_id AND u.user_id = $2" WITH_UNREAD
+    " WHERE r.room_id = $1 AND (r.kind = 1 OR u.user_id IS NOT NULL)",
 };
 
 /* $1 viewer, $2 ids before this one, $3 limit. Each branch reads at most $3 entries of its index. */
 static const struct pg_statement list_rooms[] = {
     [ROOM_SCOPE_VISIBLE] = {
         "messages_list_rooms_visible",
-        "SELECT " ROOM_COLUMNS ", m.user_id IS NOT NULL"
+        "SELECT " ROOM_COLUMNS ", u.role"
         "  FROM ((SELECT room_id FROM messages.rooms WHERE kind = 1 AND room_id < $2 ORDER BY room_id DESC LIMIT $3)"
         "        UNION"
         "        (SELECT room_id FROM messages.members WHERE user_id = $1 AND room_id < $2 ORDER BY room_id DESC LIMIT $3)"
         "        ORDER BY room_id DESC LIMIT $3) AS ids"
         "  JOIN messages.rooms r ON r.room_id = ids.room_id"
-        "  LEFT JOIN messages.members m ON m.room_id = r.room_id AND m.user_id = $1"
+        "  LEFT JOIN messages.members u ON u.room_id = r.room_id AND u.user_id = $1"
         " ORDER BY r.room_id DESC",
     },
     [ROOM_SCOPE_MINE] = {
         "messages_list_rooms_mine",
-        "SELECT " ROOM_COLUMNS ", true"
-        "  FROM (SELECT room_id FROM messages.members WHERE user_id = $1 AND room_id < $2 ORDER BY room_id DESC LIMIT $3) AS m"
-        "  JOIN messages.rooms r ON r.room_id = m.room_id"
+        "SELECT " ROOM_COLUMNS ", u.role, " UNREAD ", " MESSAGE_COLUMNS
+        "  FROM (SELECT * FROM messages.members WHERE user_id = $1 AND room_id < $2 ORDER BY room_id DESC LIMIT $3) AS u"
+        "  JOIN messages.rooms r ON r.room_id = u.room_id" WITH_UNREAD
         " ORDER BY r.room_id DESC",
     },
     [ROOM_SCOPE_PUBLIC] = {
         "messages_list_rooms_public",
-        "SELECT " ROOM_COLUMNS ", m.user_id IS NOT NULL"
+        "SELECT " ROOM_COLUMNS ", u.role"
         "  FROM (SELECT * FROM messages.rooms WHERE kind = 1 AND room_id < $2 ORDER BY room_id DESC LIMIT $3) AS r"
-        "  LEFT JOIN messages.members m ON m.room_id = r.room_id AND m.user_id = $1"
+        "  LEFT JOIN messages.members u ON u.room_id = r.room_id AND u.user_id = $1"
         " ORDER BY r.room_id DESC",
     },
 };
@@ -50,59 +83,67 @@ static const struct pg_statement list_members = {
     "$3",
 };
 
-#define MESSAGE_COLUMNS "message_id, seq, sender_id, posted_at, edited_at, deleted_at, body"
-enum {
-    MESSAGE_ID,
-    MESSAGE_SEQ,
-    MESSAGE_SENDER,
-    MESSAGE_POSTED_AT,
-    MESSAGE_EDITED_AT,
-    MESSAGE_DELETED_AT,
-    MESSAGE_BODY
+static const struct pg_statement list_invitations_of_user = {
+    "messages_list_invitations_of_user",
+    "SELECT room_id, user_id, invited_by, invited_at FROM messages.invitations"
+    " WHERE user_id = $1 AND room_id > $2 ORDER BY room_id LIMIT $3",
 };
 
-/* $1 room, $2 number, $3 limit. */
-static const struct pg_statement messages_before = {
-    "messages_page_before",
-    "SELECT " MESSAGE_COLUMNS " FROM messages.messages WHERE room_id = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3",
-};
-static const struct pg_statement messages_after = {
-    "messages_page_after",
-    "SELECT " MESSAGE_COLUMNS " FROM messages.messages WHERE room_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+static const struct pg_statement list_invitations_of_room = {
+    "messages_list_invitations_of_room",
+    "SELECT room_id, user_id, invited_by, invited_at FROM messages.invitations"
+    " WHERE room_id = $1 AND user_id > $2 ORDER BY user_id LIMIT $3",
 };
 
-/* The statements of a batch would else see one snapshot each: a page could be newer than its room's last_seq, and a
- * cursor made from one would skip a message of the other. */
-static const struct pg_statement begin_snapshot = {
-    "messages_begin_snapshot",
-    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+static const struct pg_statement list_bans = {
+    "messages_list_bans",
+    "SELECT user_id, banned_by, banned_at, until, reason FROM messages.bans"
+    " WHERE room_id = $1 AND user_id > $2 ORDER BY user_id LIMIT $3",
 };
 
-static struct str text_of(struct arena *arena, const PGresult *r, int row, int column)
+/* $1 room. A mark beyond the last message says no more than that. */
+static const struct pg_statement list_read = {
+    "messages_list_read",
+    "SELECT u.user_id, LEAST(" SEEN ", r.last_seq)"
+    "  FROM messages.rooms r JOIN messages.members u ON u.room_id = r.room_id"
+    "  LEFT JOIN messages.read_marks k ON k.user_id = u.user_id AND k.room_id = r.room_id"
+    " WHERE r.room_id = $1 ORDER BY u.user_id LIMIT 50",
+};
+
+struct room_view room_of(struct arena *arena, const PGresult *r, int row, struct uuid viewer)
 {
-    return pg_null(r, row, column) ? (struct str){ NULL, 0 } : arena_str(arena, pg_str(r, row, column));
-}
-
-static int64_t time_of(const PGresult *r, int row, int column)
-{
-    return pg_null(r, row, column) ? 0 : pg_time(r, row, column);
-}
-
-static struct room_view room_of(struct arena *arena, const PGresult *r, int row)
-{
-    return (struct room_view){
+    struct room_view room = {
         .id = pg_uuid(r, row, ROOM_ID),
         .name = text_of(arena, r, row, ROOM_NAME),
+        .description = text_of(arena, r, row, ROOM_DESCRIPTION),
+        .topic = text_of(arena, r, row, ROOM_TOPIC),
         .kind = room_kind_of_row(pg_int(r, row, ROOM_KIND)),
         .member_count = pg_int(r, row, ROOM_MEMBER_COUNT),
         .last_seq = pg_int(r, row, ROOM_LAST_SEQ),
         .created_at = pg_time(r, row, ROOM_CREATED_AT),
         .position = pg_int(r, row, ROOM_POSITION),
-        .is_member = pg_bool(r, row, ROOM_MINE),
+        .version = pg_int(r, row, ROOM_VERSION),
+        .slow_mode_s = pg_int(r, row, ROOM_SLOW_MODE),
+        .time_to_live_s = pg_int(r, row, ROOM_TIME_TO_LIVE),
+        .archived_at = time_of(r, row, ROOM_ARCHIVED_AT),
+        .is_member = !pg_null(r, row, ROOM_ROLE),
+        .role = member_role_of_row(pg_int(r, row, ROOM_ROLE)),
     };
+    if (room.kind == ROOM_KIND_DIRECT) {
+        const struct uuid creator = pg_uuid(r, row, ROOM_CREATED_BY);
+        room.peer_id = uuid_equal(creator, viewer) ? pg_uuid(r, row, ROOM_PEER) : creator;
+    }
+    if (PQnfields(r) > ROOM_UNREAD && room.is_member) {
+        room.has_unread = true;
+        const int64_t unread = pg_int(r, row, ROOM_UNREAD);
+        room.unread = unread > 0 ? unread : 0; /* a mark may lie ahead of what was posted */
+        if (!pg_null(r, row, ROOM_LAST_MESSAGE))
+            room.last = message_of(arena, r, row, ROOM_LAST_MESSAGE, room.id);
+    }
+    return room;
 }
 
-static struct pg_args find_room_args(struct arena *arena, struct uuid room, struct uuid viewer)
+struct pg_args find_room_args(struct arena *arena, struct uuid room, struct uuid viewer)
 {
     struct pg_args args = pg_args(arena);
     pg_arg_uuid(&args, room);
@@ -110,16 +151,41 @@ static struct pg_args find_room_args(struct arena *arena, struct uuid room, stru
     return args;
 }
 
-err room_find(struct pg *pg, struct arena *arena, struct uuid room, struct uuid viewer, struct room_view *ret,
-              bool *ret_found)
+static err find(struct pg *pg, struct arena *arena, const struct pg_statement *statement, struct uuid room,
+                struct uuid viewer, struct room_view *ret, bool *ret_found)
 {
     struct pg_args args = find_room_args(arena, room, viewer);
     PGresult *r;
-    TRY(pg_query(pg, &find_room, &args, &r));
+    TRY(pg_query(pg, statement, &args, &r));
     *ret_found = PQntuples(r) == 1;
     if (*ret_found)
-        *ret = room_of(arena, r, 0);
+        *ret = room_of(arena, r, 0, viewer);
     PQclear(r);
+    return OK;
+}
+
+err room_find(struct pg *pg, struct arena *arena, struct uuid room, struct uuid viewer, struct room_view *ret,
+              bool *ret_found)
+{
+    return find(pg, arena, &sql_find_room, room, viewer, ret, ret_found);
+}
+
+err room_find_unread(struct pg *pg, struct arena *arena, struct uuid room, struct uuid viewer, struct room_view *ret,
+                     bool *ret_found)
+{
+    return find(pg, arena, &find_room_unread, room, viewer, ret, ret_found);
+}
+
+/* $1 whose, $2 where to go on, $3 limit. */
+static err list(struct pg *pg, struct arena *arena, const struct pg_statement *statement, struct uuid of,
+                struct uuid from, int limit, PGresult **ret, size_t *ret_count)
+{
+    struct pg_args args = pg_args(arena);
+    pg_arg_uuid(&args, of);
+    pg_arg_uuid(&args, from);
+    pg_arg_int8(&args, limit);
+    TRY(pg_query(pg, statement, &args, ret));
+    *ret_count = (size_t)PQntuples(*ret);
     return OK;
 }
 
@@ -128,16 +194,11 @@ err room_list(struct pg *pg, struct arena *arena, struct uuid viewer, enum room_
 {
     if (uuid_is_nil(before))
         memset(&before, 0xff, sizeof before);
-    struct pg_args args = pg_args(arena);
-    pg_arg_uuid(&args, viewer);
-    pg_arg_uuid(&args, before);
-    pg_arg_int8(&args, limit);
     PGresult *r;
-    TRY(pg_query(pg, &list_rooms[scope], &args, &r));
-    *ret_count = (size_t)PQntuples(r);
+    TRY(list(pg, arena, &list_rooms[scope], viewer, before, limit, &r, ret_count));
     *ret = ARENA_ARRAY(arena, struct room_view, *ret_count);
     for (size_t i = 0; i < *ret_count; i++)
-        (*ret)[i] = room_of(arena, r, (int)i);
+        (*ret)[i] = room_of(arena, r, (int)i, viewer);
     PQclear(r);
     return OK;
 }
@@ -145,93 +206,81 @@ err room_list(struct pg *pg, struct arena *arena, struct uuid viewer, enum room_
 err member_list(struct pg *pg, struct arena *arena, struct uuid room, struct uuid after, int limit,
                 struct member_view **ret, size_t *ret_count)
 {
-    struct pg_args args = pg_args(arena);
-    pg_arg_uuid(&args, room);
-    pg_arg_uuid(&args, after);
-    pg_arg_int8(&args, limit);
     PGresult *r;
-    TRY(pg_query(pg, &list_members, &args, &r));
-    *ret_count = (size_t)PQntuples(r);
+    TRY(list(pg, arena, &list_members, room, after, limit, &r, ret_count));
     *ret = ARENA_ARRAY(arena, struct member_view, *ret_count);
     for (size_t i = 0; i < *ret_count; i++)
         (*ret)[i] = (struct member_view){
             .user_id = pg_uuid(r, (int)i, 0),
-            .role = pg_int(r, (int)i, 1) == ROW_MEMBER_OWNER ? "owner" : "member",
+            .role = member_role_text(member_role_of_row(pg_int(r, (int)i, 1))),
             .joined_at = pg_time(r, (int)i, 2),
         };
     PQclear(r);
     return OK;
 }
 
-static void page_read(struct arena *arena, struct message_page *page, const PGresult *room, const PGresult *rows)
+static err invitations(struct pg *pg, struct arena *arena, const struct pg_statement *statement, struct uuid of,
+                       struct uuid after, int limit, struct invitation_view **ret, size_t *ret_count)
 {
-    page->found = PQntuples(room) == 1;
-    page->count = 0;
-    page->items = NULL;
-    if (!page->found)
-        return;
-    page->view = room_of(arena, room, 0);
-    page->count = (size_t)PQntuples(rows);
-    page->items = ARENA_ARRAY(arena, struct message_view, page->count);
-    const bool descending = page->after < 0 || page->before > 0;
-    for (size_t i = 0; i < page->count; i++) {
-        const int row = (int)(descending ? page->count - 1 - i : i);
-        page->items[i] = (struct message_view){
-            .id = pg_uuid(rows, row, MESSAGE_ID),
-            .room_id = page->room,
-            .sender_id = pg_uuid(rows, row, MESSAGE_SENDER),
-            .seq = pg_int(rows, row, MESSAGE_SEQ),
-            .posted_at = pg_time(rows, row, MESSAGE_POSTED_AT),
-            .edited_at = time_of(rows, row, MESSAGE_EDITED_AT),
-            .deleted_at = time_of(rows, row, MESSAGE_DELETED_AT),
-            .body = text_of(arena, rows, row, MESSAGE_BODY),
+    PGresult *r;
+    TRY(list(pg, arena, statement, of, after, limit, &r, ret_count));
+    *ret = ARENA_ARRAY(arena, struct invitation_view, *ret_count);
+    for (size_t i = 0; i < *ret_count; i++)
+        (*ret)[i] = (struct invitation_view){
+            .room_id = pg_uuid(r, (int)i, 0),
+            .user_id = pg_uuid(r, (int)i, 1),
+            .invited_by = pg_uuid(r, (int)i, 2),
+            .invited_at = pg_time(r, (int)i, 3),
         };
-    }
-}
-
-static err page_ask(struct pg *pg, struct arena *arena, const struct message_page *page)
-{
-    struct pg_args args = find_room_args(arena, page->room, page->viewer);
-    TRY(pg_batch_add(pg, &find_room, &args));
-    args = pg_args(arena);
-    pg_arg_uuid(&args, page->room);
-    const bool descending = page->after < 0 || page->before > 0;
-    pg_arg_int8(&args, !descending ? page->after : page->before > 0 ? page->before : INT64_MAX);
-    pg_arg_int8(&args, page->limit);
-    return pg_batch_add(pg, descending ? &messages_before : &messages_after, &args);
-}
-
-err message_pages(struct pg *pg, struct arena *arena, struct message_page *pages, size_t count)
-{
-    if (count == 0)
-        return OK;
-    const size_t results_count = 2 * count + 2;
-    PGresult **results = ARENA_ARRAY(arena, PGresult *, results_count);
-    TRY(pg_batch_begin(pg));
-    TRY(pg_batch_add(pg, &begin_snapshot, NULL));
-    for (size_t i = 0; i < count; i++)
-        TRY(page_ask(pg, arena, &pages[i]));
-    TRY(pg_batch_add(pg, &pg_sql_commit, NULL));
-    TRY(pg_batch_end(pg, results, results_count));
-    for (size_t i = 0; i < count; i++)
-        page_read(arena, &pages[i], results[1 + 2 * i], results[2 + 2 * i]);
-    pg_results_clear(results, results_count);
+    PQclear(r);
     return OK;
 }
 
-err message_page(struct pg *pg, struct arena *arena, struct uuid room, struct uuid viewer, int64_t before,
-                 int64_t after, int limit, struct room_view *ret_room, bool *ret_found, struct message_view **ret,
-                 size_t *ret_count)
+err invitations_of_user(struct pg *pg, struct arena *arena, struct uuid user, struct uuid after, int limit,
+                        struct invitation_view **ret, size_t *ret_count)
 {
-    struct message_page page = { .room = room, .viewer = viewer, .before = before, .after = after, .limit = limit };
-    TRY(message_pages(pg, arena, &page, 1));
-    *ret_found = page.found;
-    if (page.found)
-        *ret_room = page.view;
-    *ret = page.items;
-    *ret_count = page.count;
+    return invitations(pg, arena, &list_invitations_of_user, user, after, limit, ret, ret_count);
+}
+
+err invitations_of_room(struct pg *pg, struct arena *arena, struct uuid room, struct uuid after, int limit,
+                        struct invitation_view **ret, size_t *ret_count)
+{
+    return invitations(pg, arena, &list_invitations_of_room, room, after, limit, ret, ret_count);
+}
+
+err ban_list(struct pg *pg, struct arena *arena, struct uuid room, struct uuid after, int limit, struct ban_view **ret,
+             size_t *ret_count)
+{
+    PGresult *r;
+    TRY(list(pg, arena, &list_bans, room, after, limit, &r, ret_count));
+    *ret = ARENA_ARRAY(arena, struct ban_view, *ret_count);
+    for (size_t i = 0; i < *ret_count; i++)
+        (*ret)[i] = (struct ban_view){
+            .user_id = pg_uuid(r, (int)i, 0),
+            .banned_by = pg_uuid(r, (int)i, 1),
+            .banned_at = pg_time(r, (int)i, 2),
+            .until = time_of(r, (int)i, 3),
+            .reason = text_of(arena, r, (int)i, 4),
+        };
+    PQclear(r);
     return OK;
 }
+
+err read_list(struct pg *pg, struct arena *arena, struct uuid room, struct read_view **ret, size_t *ret_count)
+{
+    struct pg_args args = pg_args(arena);
+    pg_arg_uuid(&args, room);
+    PGresult *r;
+    TRY(pg_query(pg, &list_read, &args, &r));
+    *ret_count = (size_t)PQntuples(r);
+    *ret = ARENA_ARRAY(arena, struct read_view, *ret_count);
+    for (size_t i = 0; i < *ret_count; i++)
+        (*ret)[i] = (struct read_view){ .user_id = pg_uuid(r, (int)i, 0), .seq = pg_int(r, (int)i, 1) };
+    PQclear(r);
+    return OK;
+}
+
+/* --- JSON --- */
 
 const char *room_kind_text(enum room_kind kind)
 {
@@ -246,6 +295,28 @@ const char *room_kind_text(enum room_kind kind)
     return "private";
 }
 
+static const char *const role_texts[] = {
+    [MEMBER_ROLE_OWNER] = "owner",
+    [MEMBER_ROLE_ADMIN] = "admin",
+    [MEMBER_ROLE_MEMBER] = "member",
+    [MEMBER_ROLE_READ_ONLY] = "readOnly",
+};
+
+const char *member_role_text(enum member_role role)
+{
+    return role_texts[role];
+}
+
+bool member_role_read(struct str text, enum member_role *ret)
+{
+    for (size_t i = 0; i < sizeof role_texts / sizeof *role_texts; i++)
+        if (str_equal(text, str_of(role_texts[i]))) {
+            *ret = (enum member_role)i;
+            return true;
+        }
+    return false;
+}
+
 void room_json(struct json *j, const struct room_view *room)
 {
     json_open(j, '{');
@@ -255,21 +326,26 @@ void room_json(struct json *j, const struct room_view *room)
     json_field_int(j, "memberCount", room->member_count);
     json_field_int(j, "lastSeq", room->last_seq);
     json_field_time(j, "createdAt", room->created_at);
-    json_close(j, '}');
-}
-
-void message_json(struct json *j, const struct message_view *message)
-{
-    json_open(j, '{');
-    json_field_uuid(j, "id", message->id);
-    json_field_uuid(j, "roomId", message->room_id);
-    json_field_int(j, "seq", message->seq);
-    json_field_uuid(j, "senderId", message->sender_id);
-    json_field_str(j, "body", message->body);
-    json_field_time(j, "postedAt", message->posted_at);
-    if (message->edited_at)
-        json_field_time(j, "editedAt", message->edited_at);
-    if (message->deleted_at)
-        json_field_time(j, "deletedAt", message->deleted_at);
+    if (room->description.len)
+        json_field_str(j, "description", room->description);
+    if (room->topic.len)
+        json_field_str(j, "topic", room->topic);
+    if (room->slow_mode_s)
+        json_field_int(j, "slowModeSeconds", room->slow_mode_s);
+    if (room->time_to_live_s)
+        json_field_int(j, "timeToLiveSeconds", room->time_to_live_s);
+    if (room->archived_at)
+        json_field_time(j, "archivedAt", room->archived_at);
+    if (!uuid_is_nil(room->peer_id))
+        json_field_uuid(j, "peerId", room->peer_id);
+    if (room->has_unread) {
+        json_field_str(j, "role", str_of(member_role_text(room->role)));
+        json_field_int(j, "unreadCount", room->unread);
+        json_key(j, "lastMessage");
+        if (room->last.seq)
+            message_json(j, &room->last);
+        else
+            json_none(j);
+    }
     json_close(j, '}');
 }

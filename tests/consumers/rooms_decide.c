@@ -1,92 +1,11 @@
 /* The rules of rooms, by tables: given these facts, when this command comes, then this fact or this rejection. */
-#include <check.h>
 #include <signal.h>
-#include <stdlib.h>
 
-#include "consumers/messages/decide.h"
-
-#define ANN                                                                                                            \
-    {                                                                                                                  \
-        {                                                                                                              \
-            0xA1                                                                                                       \
-        }                                                                                                              \
-    }
-#define BOB                                                                                                            \
-    {                                                                                                                  \
-        {                                                                                                              \
-            0xB0                                                                                                       \
-        }                                                                                                              \
-    }
-#define LOBBY                                                                                                          \
-    {                                                                                                                  \
-        {                                                                                                              \
-            0x10                                                                                                       \
-        }                                                                                                              \
-    }
-#define ATTIC                                                                                                          \
-    {                                                                                                                  \
-        {                                                                                                              \
-            0x20                                                                                                       \
-        }                                                                                                              \
-    }
-#define MESSAGE                                                                                                        \
-    {                                                                                                                  \
-        {                                                                                                              \
-            0x30                                                                                                       \
-        }                                                                                                              \
-    }
-#define GIVEN 6
+#include "tests/consumers/rooms_story.h"
 
 static const struct uuid ann = ANN, lobby = LOBBY, message = MESSAGE;
 
-#define CREATED(room, by, how)                                                                                         \
-    {                                                                                                                  \
-        ROOMS_ROOM_CREATED, .room_created = {.meta = { .actor = by }, .room_id = room, .kind = ROOM_KIND_##how }       \
-    }
-#define JOINED(room, who)                                                                                              \
-    {                                                                                                                  \
-        ROOMS_MEMBER_JOINED, .member_joined = {.meta = { .actor = who }, .room_id = room, .user_id = who }             \
-    }
-#define POSTED(room, by, number)                                                                                       \
-    {                                                                                                                  \
-        ROOMS_MESSAGE_POSTED, .message_posted = {.meta = { .actor = by }, .room_id = room, .seq = number }             \
-    }
-
-#define CREATE(room, by, how)                                                                                          \
-    {                                                                                                                  \
-        ROOMS_CREATE_ROOM, .create_room = {                                                                            \
-            .meta = { .actor = by },                                                                                   \
-            .room_id = room,                                                                                           \
-            .name = TEXT,                                                                                              \
-            .kind = ROOM_KIND_##how                                                                                    \
-        }                                                                                                              \
-    }
-#define JOIN(room, by, who)                                                                                            \
-    {                                                                                                                  \
-        ROOMS_JOIN_ROOM, .join_room = {.meta = { .actor = by }, .room_id = room, .user_id = who }                      \
-    }
-#define POST(room, by)                                                                                                 \
-    {                                                                                                                  \
-        ROOMS_POST_MESSAGE, .post_message = {                                                                          \
-            .meta = { .actor = by },                                                                                   \
-            .room_id = room,                                                                                           \
-            .message_id = MESSAGE,                                                                                     \
-            .body = TEXT                                                                                               \
-        }                                                                                                              \
-    }
-#define TEXT                                                                                                           \
-    {                                                                                                                  \
-        .cipher = { "sealed", 6 }                                                                                      \
-    }
-
-static const struct row {
-    const char *sentence;
-    struct rooms_fact given[GIVEN]; /* ended by type 0 */
-    struct rooms_command when;
-    int then;    /* rejection, or ACCEPTED and … */
-    int type;    /* … this fact, */
-    int64_t seq; /* … with this number */
-} rows[] = {
+static const struct rule_row rows[] = {
     { "a new room is created", { { 0 } }, CREATE(LOBBY, ANN, PUBLIC), ACCEPTED, ROOMS_ROOM_CREATED },
     { "a private room is created", { { 0 } }, CREATE(LOBBY, ANN, PRIVATE), ACCEPTED, ROOMS_ROOM_CREATED },
     { "a room is created once", { CREATED(LOBBY, ANN, PUBLIC) }, CREATE(LOBBY, ANN, PUBLIC), ROOM_EXISTS },
@@ -111,7 +30,7 @@ static const struct row {
       JOIN(LOBBY, BOB, BOB),
       ROOM_NOT_FOUND },
     { "a direct room does not exist for strangers",
-      { CREATED(LOBBY, ANN, DIRECT) },
+      { DIRECT_CREATED(LOBBY, ANN, CAT) },
       JOIN(LOBBY, BOB, BOB),
       ROOM_NOT_FOUND },
     { "nobody joins for another", { CREATED(LOBBY, ANN, PUBLIC) }, JOIN(LOBBY, ANN, BOB), FORBIDDEN_ACTOR },
@@ -157,7 +76,7 @@ static const struct row {
       POST(LOBBY, BOB),
       ROOM_NOT_FOUND },
     { "a direct room does not exist for who posts from outside",
-      { CREATED(LOBBY, ANN, DIRECT) },
+      { DIRECT_CREATED(LOBBY, ANN, CAT) },
       POST(LOBBY, BOB),
       ROOM_NOT_FOUND },
     { "a member of one room is a stranger in another",
@@ -165,43 +84,90 @@ static const struct row {
       POST(LOBBY, BOB),
       NOT_A_MEMBER },
 
+    { "a direct room has two people", { { 0 } }, OPEN_DIRECT(LOBBY, ANN, BOB), ACCEPTED, ROOMS_ROOM_CREATED },
+    { "nobody talks to oneself", { { 0 } }, OPEN_DIRECT(LOBBY, ANN, ANN), COMMAND_INVALID },
+    { "a direct room needs the other one", { { 0 } }, CREATE(LOBBY, ANN, DIRECT), COMMAND_INVALID },
+    { "both are members", { DIRECT_CREATED(LOBBY, ANN, BOB) }, POST(LOBBY, BOB), ACCEPTED, ROOMS_MESSAGE_POSTED, 1 },
+    { "a third one is none", { DIRECT_CREATED(LOBBY, ANN, BOB) }, POST(LOBBY, CAT), ROOM_NOT_FOUND },
+    { "nobody leaves a direct room", { DIRECT_CREATED(LOBBY, ANN, BOB) }, LEAVE(LOBBY, BOB, BOB), DIRECT_ROOM },
+    { "nobody changes one", { DIRECT_CREATED(LOBBY, ANN, BOB) }, CHANGE(LOBBY, ANN, TOPIC), DIRECT_ROOM },
+    { "nobody is invited to one", { DIRECT_CREATED(LOBBY, ANN, BOB) }, INVITE(LOBBY, ANN, CAT), DIRECT_ROOM },
+
+    { "an owner changes a room",
+      { CREATED(LOBBY, ANN, PUBLIC) },
+      CHANGE(LOBBY, ANN, NAME),
+      ACCEPTED,
+      ROOMS_ROOM_CHANGED,
+      2 },
+    { "an admin too",
+      { CREATED(LOBBY, ANN, PUBLIC), JOINED(LOBBY, BOB), BECAME(LOBBY, ANN, BOB, ADMIN) },
+      CHANGE(LOBBY, BOB, TOPIC),
+      ACCEPTED,
+      ROOMS_ROOM_CHANGED,
+      3 },
+    { "a plain member does not",
+      { CREATED(LOBBY, ANN, PUBLIC), JOINED(LOBBY, BOB) },
+      CHANGE(LOBBY, BOB, NAME),
+      ROOM_ROLE_REQUIRED },
+    { "the version that was seen is the room's",
+      { CREATED(LOBBY, ANN, PUBLIC) },
+      CHANGE(LOBBY, ANN, NAME, .expected_version = 1),
+      ACCEPTED,
+      ROOMS_ROOM_CHANGED,
+      2 },
+    { "the second of two admins at once is refused",
+      { CREATED(LOBBY, ANN, PUBLIC), CHANGED(LOBBY, ANN, TOPIC) },
+      CHANGE(LOBBY, ANN, NAME, .expected_version = 1),
+      VERSION_CONFLICT },
+    { "a change of nothing is none",
+      { CREATED(LOBBY, ANN, PUBLIC) },
+      CHANGE(LOBBY, ANN, NAME, .changed = { NULL, 0 }),
+      COMMAND_INVALID },
+    { "slow mode has an upper limit",
+      { CREATED(LOBBY, ANN, PUBLIC) },
+      CHANGE(LOBBY, ANN, SLOW_MODE, .slow_mode_s = 21601),
+      COMMAND_INVALID },
+    { "messages live for a minute at least",
+      { CREATED(LOBBY, ANN, PUBLIC) },
+      CHANGE(LOBBY, ANN, TIME_TO_LIVE, .time_to_live_s = 59),
+      COMMAND_INVALID },
+    { "nothing but opening changes an archived room",
+      { CREATED(LOBBY, ANN, PUBLIC), CHANGED(LOBBY, ANN, ARCHIVED, .archived = true) },
+      CHANGE(LOBBY, ANN, NAME),
+      ROOM_ARCHIVED },
+    { "an archived room is opened again",
+      { CREATED(LOBBY, ANN, PUBLIC), CHANGED(LOBBY, ANN, ARCHIVED, .archived = true) },
+      CHANGE(LOBBY, ANN, ARCHIVED),
+      ACCEPTED,
+      ROOMS_ROOM_CHANGED },
+    { "nobody joins an archived room",
+      { CREATED(LOBBY, ANN, PUBLIC), CHANGED(LOBBY, ANN, ARCHIVED, .archived = true) },
+      JOIN(LOBBY, BOB, BOB),
+      ROOM_ARCHIVED },
+
+    { "an owner hands a room on",
+      { CREATED(LOBBY, ANN, PUBLIC), JOINED(LOBBY, BOB) },
+      TRANSFER(LOBBY, ANN, BOB),
+      ACCEPTED,
+      ROOMS_ROOM_TRANSFERRED,
+      2 },
+    { "to members only", { CREATED(LOBBY, ANN, PUBLIC) }, TRANSFER(LOBBY, ANN, BOB), MEMBER_NOT_FOUND },
+    { "not to oneself", { CREATED(LOBBY, ANN, PUBLIC) }, TRANSFER(LOBBY, ANN, ANN), MEMBER_NOT_FOUND },
+    { "an admin does not own a room",
+      { CREATED(LOBBY, ANN, PUBLIC), JOINED(LOBBY, BOB), BECAME(LOBBY, ANN, BOB, ADMIN) },
+      TRANSFER(LOBBY, BOB, BOB),
+      ROOM_ROLE_REQUIRED },
+    { "a transfer meets the version too",
+      { CREATED(LOBBY, ANN, PUBLIC), JOINED(LOBBY, BOB) },
+      TRANSFER(LOBBY, ANN, BOB, .expected_version = 7),
+      VERSION_CONFLICT },
+
     { "a command of no known type is refused", { { 0 } }, { 0 }, COMMAND_INVALID },
 };
 
-/* What load would do on an empty database. */
-static void know(struct rooms_state *s, const struct rooms_command *c)
-{
-    if (!c->type)
-        return;
-    struct room *room = rooms_state_claim_room(s, c->create_room.room_id);
-    if (room->presence == PRESENCE_UNKNOWN)
-        room->presence = PRESENCE_ABSENT;
-    struct uuid who = c->type == ROOMS_JOIN_ROOM ? c->join_room.user_id : c->meta.actor;
-    struct member *member = rooms_state_claim_member(s, room->id, who);
-    if (member->presence == PRESENCE_UNKNOWN)
-        member->presence = PRESENCE_ABSENT;
-}
-
 START_TEST(a_command_gives_what_its_row_says)
 {
-    const struct row *row = &rows[_i];
-    struct rooms_state *s = rooms_state_create();
-    for (size_t i = 0; i < GIVEN && row->given[i].type; i++)
-        rooms_evolve(s, (const struct any_record *)&row->given[i]);
-    know(s, &row->when);
-
-    struct rooms_fact fact = { 0 };
-    const int got = rooms_decide(s, (const struct any_record *)&row->when, (struct any_record *)&fact);
-    ck_assert_msg(got == row->then, "%s: got rejection %d, not %d", row->sentence, got, row->then);
-    if (got == ACCEPTED) {
-        ck_assert_msg(fact.type == row->type, "%s: got fact %d", row->sentence, fact.type);
-        if (row->type == ROOMS_MESSAGE_POSTED)
-            ck_assert_msg(fact.message_posted.seq == row->seq, "%s: got number %lld", row->sentence,
-                          (long long)fact.message_posted.seq);
-    } else {
-        ck_assert_msg(fact.type == 0, "%s: rejected, yet a fact was written", row->sentence);
-    }
-    rooms_state_destroy(s);
+    check_row(&rows[_i]);
 }
 END_TEST
 
@@ -210,7 +176,7 @@ START_TEST(a_fact_says_what_its_command_said_and_keeps_the_ciphertext)
     struct rooms_state *s = rooms_state_create();
     const struct rooms_command create = CREATE(LOBBY, ANN, PRIVATE), post = POST(LOBBY, ANN);
     struct rooms_fact fact = { 0 };
-    know(s, &create);
+    know_nothing(s, &create);
     ck_assert_int_eq(rooms_decide(s, (const struct any_record *)&create, (struct any_record *)&fact), ACCEPTED);
     ck_assert(uuid_equal(fact.room_created.room_id, lobby));
     ck_assert_int_eq(fact.room_created.kind, ROOM_KIND_PRIVATE);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "schemas/accounts.gen.h"
+#include "schemas/receipts.gen.h"
 #include "schemas/replies.gen.h"
 #include "schemas/rooms.gen.h"
 #include "schemas/sessions.gen.h"
@@ -23,6 +24,7 @@ struct sample {
 extern const struct sample samples[];
 extern const size_t samples_count;
 extern const struct outcome sample_outcome;
+extern const struct read_up_to sample_read_up_to;
 
 /* Every union of every stream. */
 extern const struct record_union *const all_unions[];

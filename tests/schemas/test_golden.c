@@ -91,12 +91,22 @@ START_TEST(an_outcome_is_encoded_to_its_golden_bytes)
 }
 END_TEST
 
+START_TEST(a_signal_is_encoded_to_its_golden_bytes)
+{
+    ck_assert_int_eq(read_up_to_encode(codec, &sample_read_up_to, &out), OK);
+    assert_golden("aether.receipts.ReadUpTo", buf_view(&out));
+}
+END_TEST
+
 static err decode_by_subject(struct str framed)
 {
     const char *name = strchr(version_of(framed)->subject, '-') + 1;
     struct outcome outcome;
     if (strcmp(name, "aether.replies.Outcome") == 0)
         return outcome_decode(codec, framed, &arena, &outcome);
+    struct read_up_to read_up_to;
+    if (strcmp(name, "aether.receipts.ReadUpTo") == 0)
+        return read_up_to_decode(codec, framed, &arena, &read_up_to);
     for (size_t u = 0; u < all_unions_count; u++)
         for (int type = 1; type <= all_unions[u]->type_count; type++)
             if (strcmp(all_unions[u]->name(type), name) == 0) {
@@ -138,6 +148,7 @@ int main(int argc, char **argv)
     tcase_add_checked_fixture(all, set_up, tear_down);
     tcase_add_loop_test(all, a_record_is_encoded_to_its_golden_bytes, 0, (int)samples_count);
     tcase_add_test(all, an_outcome_is_encoded_to_its_golden_bytes);
+    tcase_add_test(all, a_signal_is_encoded_to_its_golden_bytes);
     tcase_add_test(all, all_golden_bytes_of_all_versions_are_read);
     suite_add_tcase(suite, all);
     SRunner *runner = srunner_create(suite);

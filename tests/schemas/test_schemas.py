@@ -229,9 +229,9 @@ class Generator(unittest.TestCase):
 
     def test_a_new_record_needs_an_id(self):
         new = json.loads((self.root / "rooms/JoinRoom.avsc").read_text())
-        new["name"] = "LeaveRoom"
-        (self.root / "rooms/LeaveRoom.avsc").write_text(json.dumps(new))
-        self.assert_fails(self.generate(), "LeaveRoom.avsc has no id yet", "generate.py --lock")
+        new["name"] = "PaintRoom"
+        (self.root / "rooms/PaintRoom.avsc").write_text(json.dumps(new))
+        self.assert_fails(self.generate(), "PaintRoom.avsc has no id yet", "generate.py --lock")
         self.assertEqual(self.run_generator("--lock").returncode, 0)
         self.assertEqual(self.generate().returncode, 0)
         self.assertIn("ROOMS_LEAVE_ROOM", (self.out / "rooms.gen.h").read_text())
