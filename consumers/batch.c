@@ -330,7 +330,7 @@ static err refused(struct worker *w, const struct commit *c)
         return err_set(FATAL, "PostgreSQL refuses a batch without facts: %s",
                        arena_printf(&w->arena, "%s", err_message()));
     LOG(ERROR, "a fact does not fold and is parked", F_ERR);
-    w->items[0].partition->poison = w->items[0].operation->fact_offset;
+    partition_refuse(w->items[0].partition, w->items[0].operation->fact_offset);
     return RETRY;
 }
 

@@ -1,5 +1,6 @@
 #include "consumers/partition.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 void partition_forget(struct partition *p)
@@ -13,6 +14,12 @@ void partition_finish(struct partition *p)
     free(p->tail);
     p->tail = NULL;
     p->tail_capacity = p->tail_count = 0;
+}
+
+void partition_refuse(struct partition *p, int64_t offset)
+{
+    p->poison = offset;
+    snprintf(p->refusal, sizeof p->refusal, "%s", err_message());
 }
 
 void partition_push_tail(struct partition *p, struct tail_fact fact)

@@ -22,12 +22,15 @@ struct partition {
 
     struct tail_fact *tail; /* by command_offset, strictly increasing */
     size_t tail_count, tail_capacity, tail_next;
-    int64_t poison; /* offset of a fact that PostgreSQL refuses; -1: none */
+    int64_t poison;    /* offset of a fact that PostgreSQL refuses; -1: none */
+    char refusal[256]; /* … and what it says */
 };
 
 /* Forgets the tail; marks the partition stale. */
 void partition_forget(struct partition *p);
 void partition_finish(struct partition *p);
+/* PostgreSQL has refused the fact at this offset, with what err_message() says now; the next recovery parks it. */
+void partition_refuse(struct partition *p, int64_t offset);
 void partition_push_tail(struct partition *p, struct tail_fact fact);
 
 /* The fact of the command at this offset, or NULL. Commands are asked for in increasing order of offset. */

@@ -178,7 +178,7 @@ static err chunk_finish(struct recovery *r, struct chunk *c)
     if (e == REJECT && c->facts == 1) { /* found: the next recovery parks it */
         for (size_t i = 0; i < w->partition_count; i++)
             if (c->slot[i])
-                w->partitions[i]->poison = c->commit.to[c->slot[i] - 1].next_offset - 1;
+                partition_refuse(w->partitions[i], c->commit.to[c->slot[i] - 1].next_offset - 1);
         w->rebuild_limit = (size_t)config_int(w->config, "worker.rebuild_records");
         return err_set(RETRY, "a fact does not fold and is parked");
     }
@@ -319,8 +319,7 @@ static err take_fact(struct recovery *r, size_t i, const rd_kafka_message_t *m)
     const bool poison = m->offset == p->poison;
     const bool blocked = discarded || poison || parked_keys_blocks(w->parked_keys, facts->key(fact));
     if (blocked && !discarded)
-        TRY(park_fact(r, p, m,
-                      poison ? "PostgreSQL refuses the rows of this fact" : "waits behind a parked record of its key"));
+        TRY(park_fact(r, p, m, poison ? p->refusal : "waits behind a parked record of its key"));
     if (in_rebuild || fact->meta.command_offset < r->commands_low[i])
         return fold_alone(r, i, blocked ? NULL : fact, m->offset, payload);
     partition_push_tail(p, (struct tail_fact){

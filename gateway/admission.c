@@ -102,5 +102,5 @@ static bool check_length(const struct admission *a, struct request *r, const str
 bool admission_check(const struct admission *a, struct request *r, struct str method, const struct http_facts *facts)
 {
     return find_route(a, r, method, facts->path) && (r->route->auth == AUTH_NONE || a->authenticate(r)) &&
-           parse_ids(r) && check_media_type(r, facts) && check_length(a, r, facts);
+           parse_ids(r) && query_check(r) && check_media_type(r, facts) && check_length(a, r, facts);
 }

@@ -135,6 +135,35 @@ static bool is_serving(const struct request *r)
     return !server_is_draining(r->server) && health_is_ready(server_health(r->server));
 }
 
+static const struct shape_field liveness_fields[] = {
+    { "status", SHAPE_CHOICE, "It answers, so it lives.", .choices = "ok" },
+    { "ready", SHAPE_BOOL, "Whether it can serve." },
+    { 0 },
+};
+const struct shape liveness_shape = { "Liveness", liveness_fields };
+
+#define READINESS                                                                                                      \
+    {                                                                                                                  \
+        "status", SHAPE_CHOICE, "Whether it can serve.", .choices = "ready|not ready|stopping"                         \
+    }
+static const struct shape_field readiness_fields[] = { READINESS, { 0 } };
+const struct shape readiness_shape = { "Readiness", readiness_fields };
+
+static const struct shape_field dependency_fields[] = {
+    { "name", SHAPE_TEXT, "What it is.", .example = "\"postgres\"" },
+    { "required", SHAPE_BOOL, "Whether nothing can be served without it." },
+    { "status", SHAPE_CHOICE, "Whether it answers.", .choices = "up|down" },
+    { "latencyMs", SHAPE_NUMBER, "How long it took to answer; null when down.", .nullable = true, .example = "0.4" },
+    { 0 },
+};
+static const struct shape dependency_shape = { "Dependency", dependency_fields };
+static const struct shape_field health_fields[] = {
+    READINESS,
+    { "dependencies", SHAPE_OBJECT, "What it depends on.", .of = &dependency_shape, .list = true },
+    { 0 },
+};
+const struct shape health_shape = { "Health", health_fields };
+
 enum request_step health_live(struct request *r)
 {
     struct json j = response_json(r, 200);

@@ -25,6 +25,7 @@ void health_destroy(struct health *h);
 bool health_is_ready(const struct health *h); /* every required part answers; any thread */
 
 /* Handlers of the routes: */
+extern const struct shape liveness_shape, readiness_shape, health_shape;
 enum request_step health_live(struct request *r);  /* /api/v1/health: 200 {status, ready} */
 enum request_step health_ready(struct request *r); /* /api/v1/health/ready: 200 or 503 {status} */
 enum request_step

@@ -3,17 +3,16 @@
 #include "gateway/cursor.h"
 #include "gateway/gateway.h"
 
+const struct body_field list_query[] = { LIST_QUERY, { 0 } };
+
 bool list_begin(struct request *r, struct list *l)
 {
     int64_t limit = LIST_DEFAULT;
-    bool bad = false;
     struct str cursor;
-    request_query_int(r, "limit", 1, LIST_MAX, &limit, &bad);
-    if (bad)
-        return false;
+    query_int(r, "limit", &limit);
     l->limit = (int)limit;
     l->after = (struct str){ 0 };
-    if (!request_query(r, "cursor", &cursor) ||
+    if (!query_text(r, "cursor", &cursor) ||
         cursor_parse_text(r->gateway->cursors, &r->arena, l->name, cursor, &l->after))
         return true;
     problem(r, 400, "bad_query", "cursor", "Give the nextCursor of the page before, with the same parameters.");

@@ -3,10 +3,18 @@
  * parameters. */
 #pragma once
 
-#include "gateway/request.h"
+#include "gateway/route.h"
 
 #define LIST_MAX     100
 #define LIST_DEFAULT 50
+
+/* The parameters of every list: the first rows of its route's query. */
+#define LIST_QUERY                                                                                                     \
+    { "limit", FIELD_INT, .min = 1, .max = LIST_MAX, .preset = "50", .doc = "How many at most." },                     \
+    {                                                                                                                  \
+        "cursor", FIELD_TEXT, .max = 2048, .doc = "nextCursor of the page before, with the same parameters."           \
+    }
+extern const struct body_field list_query[]; /* nothing but these */
 
 struct list {
     struct str name;  /* what is listed, with its parameters: a cursor is good for no other list */

@@ -3,12 +3,22 @@
 #include <microhttpd.h>
 #include <sodium.h>
 
-#include "gateway/route.h"
+#include "gateway/resources.h"
 #include "gateway/token.h"
 #include "ops/runtime/clock.h"
 #include "schemas/sessions.gen.h"
 
 #define USER_AGENT_MAX 200
+
+static const struct shape_field login_fields[] = {
+    { "user", SHAPE_OBJECT, "Who is logged in.", .of = &own_account_shape },
+    { "accessToken", SHAPE_TEXT, "For the header Authorization: Bearer …" },
+    { "refreshToken", SHAPE_TEXT, "Good for one POST /auth/refresh." },
+    { "tokenType", SHAPE_CHOICE, "How to send it (RFC 6750).", .choices = "Bearer" },
+    { "expiresIn", SHAPE_INT, "Seconds that the access token is good for.", .example = "900" },
+    { 0 },
+};
+const struct shape login_shape = { "Login", login_fields };
 
 void login_fill(struct request *r, struct login *l, const char *password, int status)
 {

@@ -23,6 +23,28 @@ static const struct body_field post_message_fields[] = {
 };
 const struct body post_message_body = { "PostMessage", post_message_fields };
 
+/* message_json */
+static const struct shape_field message_fields[] = {
+    { "id", SHAPE_UUID, "Of the message." },
+    { "roomId", SHAPE_UUID, "Where it stands." },
+    { "seq", SHAPE_INT, "Its number in the room: 1, 2, 3, … without gaps." },
+    { "senderId", SHAPE_UUID, "Who said it." },
+    { "body", SHAPE_TEXT, "The text; empty when erased.", .example = "\"Is anybody here?\"" },
+    { "postedAt", SHAPE_TIME, "When it was said." },
+    { "editedAt", SHAPE_TIME, "When it was changed last.", .optional = true },
+    { "deletedAt", SHAPE_TIME, "When it was deleted.", .optional = true },
+    { 0 },
+};
+const struct shape message_shape = { "Message", message_fields, .param = "message" };
+
+const struct body_field messages_query[] = {
+    { "limit", FIELD_INT, .min = 1, .max = PAGE_MAX, .preset = "50", .doc = "How many at most." },
+    { "before", FIELD_INT, .min = 1, .max = INT64_MAX, .doc = "The newest with smaller numbers than this." },
+    { "after", FIELD_INT, .min = 0, .max = INT64_MAX, .doc = "The oldest with larger numbers than this." },
+    { "cursor", FIELD_TEXT, .max = 200, .doc = "nextCursor of the page before, of the same room. One of these three." },
+    { 0 },
+};
+
 /* --- POST /rooms/{room}/messages --- */
 
 static enum request_step message_posted(struct request *r, const struct outcome *outcome, const struct any_record *fact)
@@ -330,14 +352,10 @@ enum request_step messages_list(struct request *r)
     struct page_query *q = ARENA_NEW(&r->arena, struct page_query);
     int64_t before = 0, after = 0, limit = PAGE_DEFAULT;
     struct str cursor;
-    bool bad = false;
-    bool has_limit = request_query_int(r, "limit", 1, PAGE_MAX, &limit, &bad);
-    bool has_before = !bad && request_query_int(r, "before", 1, INT64_MAX, &before, &bad);
-    bool has_after = !bad && request_query_int(r, "after", 0, INT64_MAX, &after, &bad);
-    (void)has_limit;
-    if (bad)
-        return REQUEST_DONE;
-    bool has_cursor = request_query(r, "cursor", &cursor);
+    query_int(r, "limit", &limit);
+    bool has_before = query_int(r, "before", &before);
+    bool has_after = query_int(r, "after", &after);
+    bool has_cursor = query_text(r, "cursor", &cursor);
     if (has_before + has_after + has_cursor > 1) {
         problem(r, 400, "bad_query", has_before ? "before" : "after", "Give one of before, after and cursor.");
         return REQUEST_DONE;

@@ -15,6 +15,20 @@
 /* An id of this age may be of a command that waits in the log for a worker that is away. */
 #define YOUNG_MS (10 * 60 * 1000)
 
+static const struct shape_field operation_fields[] = {
+    { "id", SHAPE_UUID, "Of the operation, which is that of its command." },
+    { "status", SHAPE_CHOICE, "What is known by now.", .choices = "pending|succeeded|failed" },
+    { "createdAt", SHAPE_TIME, "Of the request." },
+    { "position", SHAPE_TEXT, "Succeeded: stream/partition@offset of the fact.", .optional = true, .nullable = true,
+      .example = "\"rooms/1@3\"" },
+    { "code", SHAPE_TEXT, "Failed: as a problem would say it.", .optional = true },
+    { "detail", SHAPE_TEXT, "Failed: the same for people.", .optional = true },
+    { "location", SHAPE_TEXT, "Succeeded: where what came of it is found.", .optional = true },
+    { "resource", SHAPE_ANY, "Succeeded: what came of it.", .optional = true },
+    { 0 },
+};
+const struct shape operation_shape = { "Operation", operation_fields, .param = "operation" };
+
 /* --- the resource a fact made, as far as the fact tells --- */
 
 static const char *room_path(struct arena *arena, struct uuid room, const char *rest)

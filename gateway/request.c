@@ -2,6 +2,7 @@
 #include <sodium.h>
 #include <stdio.h>
 
+#include "gateway/field.h"
 #include "gateway/http_check.h"
 #include "gateway/request.h"
 #include "ops/runtime/clock.h"
@@ -13,33 +14,13 @@ bool request_query(struct request *r, const char *name, struct str *ret)
     return http_query(r->query, str_of(name), arena_alloc_raw(&r->arena, r->query.len), ret);
 }
 
-/* Decimal digits with an optional '-', and nothing else. */
-static bool parse_int(struct str s, int64_t *ret)
-{
-    bool negative = s.len > 0 && s.ptr[0] == '-';
-    int64_t value = 0;
-    size_t at = negative ? 1 : 0;
-    if (at == s.len)
-        return false;
-    for (; at < s.len; at++) {
-        int digit = s.ptr[at] - '0';
-        if (digit < 0 || digit > 9 || __builtin_mul_overflow(value, 10, &value) ||
-            __builtin_sub_overflow(value, digit, &value))
-            return false;
-    }
-    if (!negative && __builtin_sub_overflow(0, value, &value))
-        return false;
-    *ret = value;
-    return true;
-}
-
 bool request_query_int(struct request *r, const char *name, int64_t min, int64_t max, int64_t *ret, bool *ret_bad)
 {
     struct str text;
     int64_t value;
     if (!request_query(r, name, &text))
         return false;
-    if (parse_int(text, &value) && value >= min && value <= max) {
+    if (field_parse_int(text, &value) && value >= min && value <= max) {
         *ret = value;
         return true;
     }

@@ -5,6 +5,7 @@
 
 /* auth.c */
 extern const struct body register_body, login_body;
+extern const struct shape login_shape; /* user and tokens */
 enum request_step auth_register(struct request *r);
 enum request_step auth_login(struct request *r);
 
@@ -12,6 +13,9 @@ enum request_step auth_login(struct request *r);
 extern const struct body refresh_body;
 enum request_step auth_refresh(struct request *r);
 enum request_step auth_logout(struct request *r);
+
+/* account.c */
+extern const struct shape account_shape, own_account_shape;
 
 /* profile.c */
 extern const struct body profile_body, profile_patch_body, username_body, email_body;
@@ -38,6 +42,8 @@ enum request_step admin_audit(struct request *r);
 
 /* rooms.c */
 extern const struct body create_room_body;
+extern const struct shape room_shape, member_shape;
+extern const struct body_field rooms_query[];
 enum request_step rooms_create(struct request *r);
 enum request_step rooms_list(struct request *r);
 enum request_step rooms_get(struct request *r);
@@ -46,10 +52,13 @@ enum request_step rooms_members(struct request *r);
 
 /* messages.c */
 extern const struct body post_message_body;
+extern const struct shape message_shape;
+extern const struct body_field messages_query[];
 enum request_step messages_post(struct request *r);
 enum request_step messages_list(struct request *r);
 
 /* operations.c */
+extern const struct shape operation_shape;
 enum request_step operations_get(struct request *r);
 
 /* live/ */

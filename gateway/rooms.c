@@ -20,6 +20,35 @@ static const struct body_field create_room_fields[] = {
 };
 const struct body create_room_body = { "CreateRoom", create_room_fields };
 
+/* room_json */
+static const struct shape_field room_fields[] = {
+    { "id", SHAPE_UUID, "Of the room." },
+    { "name", SHAPE_TEXT, "What people call it; empty when who named it has been erased.", .example = "\"Engines\"" },
+    { "kind", SHAPE_CHOICE, "Who may find and join it.", .choices = "public|private|direct" },
+    { "memberCount", SHAPE_INT, "People in it." },
+    { "lastSeq", SHAPE_INT, "Number of its newest message; 0: none yet." },
+    { "createdAt", SHAPE_TIME, "When it was opened." },
+    { 0 },
+};
+const struct shape room_shape = { "Room", room_fields, .param = "room" };
+
+static const struct shape_field member_fields[] = {
+    { "userId", SHAPE_UUID, "Who it is." },
+    { "username", SHAPE_TEXT, "Empty when erased.", .example = "\"ada\"" },
+    { "role", SHAPE_CHOICE, "In this room.", .choices = "owner|member" },
+    { "joinedAt", SHAPE_TIME, "Since when." },
+    { 0 },
+};
+const struct shape member_shape = { "Member", member_fields };
+
+const struct body_field rooms_query[] = {
+    { "scope", FIELD_CHOICE, .choices = "visible|mine|public", .preset = "\"visible\"",
+      .doc = "Public rooms and one's own, one's own, or public ones." },
+    { "limit", FIELD_INT, .min = 1, .max = LIST_MAX, .preset = "50", .doc = "How many at most." },
+    { "cursor", FIELD_TEXT, .max = 200, .doc = "nextCursor of the page before, with the same parameters." },
+    { 0 },
+};
+
 static enum request_step room_not_found(struct request *r)
 {
     problem(r, 404, "room_not_found", NULL, "There is no such room.");
@@ -99,10 +128,7 @@ struct list {
 static bool list_begin(struct request *r, struct list *l)
 {
     int64_t limit = LIST_DEFAULT;
-    bool bad = false;
-    request_query_int(r, "limit", 1, LIST_MAX, &limit, &bad);
-    if (bad)
-        return false;
+    query_int(r, "limit", &limit);
     l->limit = (int)limit;
     struct str cursor;
     if (!request_query(r, "cursor", &cursor) || cursor_parse(r->gateway->cursors, l->name, cursor, &l->position))
@@ -165,14 +191,10 @@ enum request_step rooms_list(struct request *r)
 {
     struct list *l = ARENA_NEW(&r->arena, struct list);
     struct str scope = STR("visible");
-    request_query(r, "scope", &scope);
-    size_t i = 0, count = sizeof scopes / sizeof *scopes;
-    while (i < count && !str_equal(str_of(scopes[i].name), scope))
+    query_text(r, "scope", &scope);
+    size_t i = 0;
+    while (!str_equal(str_of(scopes[i].name), scope))
         i++;
-    if (i == count) {
-        problem(r, 400, "bad_query", "scope", "scope is one of visible, mine, public.");
-        return REQUEST_DONE;
-    }
     l->scope = scopes[i].scope;
     l->name = list_name(r, scopes[i].name, r->claims.user_id);
     if (!list_begin(r, l))

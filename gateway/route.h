@@ -3,6 +3,7 @@
 #pragma once
 
 #include "gateway/request.h"
+#include "gateway/shape.h"
 
 enum method { GET, POST, PUT, PATCH, DELETE };
 enum auth { AUTH_NONE, AUTH_USER };
@@ -11,8 +12,8 @@ enum role { ROLE_USER = 1, ROLE_MODERATOR = 2, ROLE_ADMIN = 4 };
 /* FIELD_CHOICES: an array of different choices, min to max of them. FIELD_TIME: an instant of RFC 3339. */
 enum field_type { FIELD_TEXT, FIELD_UUID, FIELD_INT, FIELD_BOOL, FIELD_CHOICE, FIELD_CHOICES, FIELD_TIME };
 
-/* One field of a JSON body. Unknown fields, wrong types, bad UTF-8 and NUL characters are answered 400 with the field's
- * name. */
+/* One field of a JSON body, or one parameter of a query. Unknown fields, wrong types, bad UTF-8 and NUL characters are
+ * answered 400 with the field's name. */
 struct body_field {
     const char *name; /* camelCase */
     enum field_type type;
@@ -21,13 +22,24 @@ struct body_field {
     const char *choices; /* CHOICE, CHOICES: "public|private" */
     const char *pattern; /* NULL, or one of the named checks of body.c: "username", "email", "phone", … */
     const char *doc;
-    bool nullable; /* null is as good as a value: "not given", in a PATCH (RFC 7396) "take it away" */
+    bool nullable;       /* null is as good as a value: "not given", in a PATCH (RFC 7396) "take it away" */
+    const char *example; /* JSON for OpenAPI: "\"Ada\"", "42"; NULL: made from the type */
+    const char *preset;  /* JSON: what it is when left out, for OpenAPI; NULL: not said */
 };
 
 struct body {
     const char *name;                /* schema name in OpenAPI: "PostMessage" */
     const struct body_field *fields; /* ended by name NULL */
     bool is_patch;                   /* a merge patch (RFC 7396): application/merge-patch+json is taken as well */
+};
+
+/* An answer that is no problem. */
+struct route_answer {
+    int status;
+    const struct shape *shape; /* of its JSON; NULL: no body, or one of another media type */
+    bool page;                 /* {"items": [shape, …], "nextCursor": text or null} */
+    const char *media_type;    /* NULL: application/json */
+    const char *doc;           /* NULL: the status says it */
 };
 
 struct route {
@@ -40,7 +52,19 @@ struct route {
     const char *doc;
     bool plain_params; /* the {…} parts are text */
     unsigned roles;    /* bits of enum role of which the person needs one; 0: anybody who is logged in */
+
+    /* The rest is for OpenAPI, and `query` is checked as well, before the handler runs: 400 bad_query. */
+    const struct body_field *query;     /* ended by name NULL */
+    const struct body_field *headers;   /* request headers of its own, likewise, not checked */
+    const struct route_answer *answers; /* ANSWERS(…); what follows from other columns (202, 401, …) needs no row */
+    const char *problems; /* "room_not_found not_a_member": what the handler says itself, and why the worker rejects */
+    bool no_command;      /* no GET, yet nothing is appended: neither 202 nor Idempotency-Key */
+    bool etag;            /* 200 comes with an ETag */
+    bool if_match;        /* heeds If-Match (412) */
 };
+
+/* .answers = ANSWERS({ 200, &room_shape }) */
+#define ANSWERS(...) ((const struct route_answer[]){ __VA_ARGS__, { 0 } })
 
 extern const struct route routes[]; /* ended by path NULL */
 
@@ -61,3 +85,14 @@ bool method_parse(struct str name, enum method *ret);
 /* Parses r->body_bytes into r->body and checks it against the route's table; false: a problem has been filled, which
  * names every field that is wrong. Needs json_arena_init. */
 bool body_check(struct request *r);
+
+/* Checks the query against the route's table; false: a problem has been filled, which names every parameter that is
+ * wrong. Parameters that the table does not have are passed over. */
+bool query_check(struct request *r);
+
+/* Parameters of the route's table, checked. false, *ret untouched: not given. */
+bool query_text(struct request *r, const char *name, struct str *ret); /* TEXT, CHOICE */
+bool query_int(struct request *r, const char *name, int64_t *ret);
+bool query_bool(struct request *r, const char *name, bool *ret);
+bool query_uuid(struct request *r, const char *name, struct uuid *ret);
+bool query_time(struct request *r, const char *name, int64_t *ret_unix_ms);

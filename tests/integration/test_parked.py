@@ -1,0 +1,104 @@
+"""What an operator does with records that were put aside: ops/parked, as it is typed."""
+
+import contextlib
+import re
+import uuid
+
+import pytest
+
+import log
+from stack import wait_until
+
+GARBAGE = b"\xde\xad\xbe\xef garbage"
+
+
+def listed(stack, key):
+    """[(topic, partition, offset, cause)] of what ops/parked list shows under this key."""
+    out = stack.command("parked", "list").stdout
+    return [(topic, int(partition), int(offset), cause.strip()) for topic, partition, offset, cause in
+            re.findall(rf"^messages +(\S+)/(\d+)@(\d+)  key {key}.*\n(.*)$", out, re.MULTILINE)]
+
+
+@contextlib.contextmanager
+def a_room_that_does_not_fold(stack, room):
+    """PostgreSQL refuses every message of the room."""
+    stack.sql(f"ALTER TABLE messages.messages ADD CONSTRAINT no_room_for_it CHECK (room_id <> '{room}') NOT VALID")
+    try:
+        yield
+    finally:
+        stack.sql("ALTER TABLE messages.messages DROP CONSTRAINT IF EXISTS no_room_for_it")
+
+
+def test_what_does_not_fold_is_shown_and_folds_when_it_is_retried_by_key_after_the_cause_is_gone(stack, ada, room):
+    other = ada.room("Not held up")
+    with a_room_that_does_not_fold(stack, room):
+        held = ada.request("POST", f"/rooms/{room}/messages", {"body": "held up"}, headers={"Prefer": "respond-async"})
+        assert held.status == 202, held
+        (topic, partition, offset, cause), = wait_until(lambda: listed(stack, room), 30, "the fact is parked")
+        assert topic == "rooms.events" and "no_room_for_it" in cause
+        record, = log.read(stack.bootstrap(), topic, partition, offset, 1)
+        assert bytes.fromhex(stack.command("parked", "show", topic, str(partition), str(offset)).stdout) == record.value
+        assert ada.say(other, "this room goes on")["seq"] == 1
+        behind = ada.request("POST", f"/rooms/{room}/messages", {"body": "behind it"})
+        assert behind.status == 503 and behind.code == "aggregate_parked", behind
+
+        assert "1 record(s) marked: retry" in stack.command("parked", "retry", room).stdout
+        wait_until(lambda: stack.sql("SELECT 1 FROM messages.parked WHERE key = %s AND action IS NULL", (room,)), 30, "the wish was refused")
+        (*place, cause), = listed(stack, room)
+        assert place == [topic, partition, offset] and "no_room_for_it" in cause, "it stays, with its cause"
+        assert ada.history(room) == []
+
+    stack.command("parked", "retry", room)
+    wait_until(lambda: not listed(stack, room), 30, "folded")
+    message, = ada.history(room)
+    assert (message["seq"], message["body"]) == (1, "held up")
+    operation = ada.get(held.headers["Location"].removeprefix("/api/v1"))
+    assert operation.json["status"] == "succeeded" and operation.json["position"] == f"rooms/{partition}@{offset}", operation
+    assert ada.say(room, "free again")["seq"] == 2
+
+
+def test_what_cannot_be_read_is_left_out_for_good_when_it_is_discarded_by_key(stack, mended, ada, room, tmp_path):
+    said = ada.say(room, "before")
+    partition, = {r.partition for r in log.read(stack.bootstrap(), "rooms.events") if r.key == room.encode()}
+    log.produce(stack.bootstrap(), "rooms.events", partition, GARBAGE, room, scratch=tmp_path)
+    ada.say(next(r for r in iter(ada.room, None) if partition_of(stack, r) == partition), "the worker meets the garbage")
+    wait_until(lambda: listed(stack, room), 30, "parked")
+    assert "1 record(s) marked: discard" in stack.command("parked", "discard", room).stdout
+    wait_until(lambda: not listed(stack, room), 30, "left out")
+    assert ada.say(room, "after")["seq"] == 2
+    for pid in stack.pids("messages"):  # and the next owner knows
+        stack.kill("messages", pid=pid)
+    assert ada.say(room, "after that")["seq"] == 3
+    assert listed(stack, room) == []
+    assert ada.history(room)[0] == said
+
+
+def partition_of(stack, room):
+    return next(r.partition for r in log.read(stack.bootstrap(), "rooms.commands") if r.key == room.encode())
+
+
+@pytest.mark.parametrize("action", ["retry", "discard"])
+def test_a_command_that_cannot_be_read_is_appended_again_or_forgotten(stack, tmp_path, action):
+    key = str(uuid.uuid4())
+    log.produce(stack.bootstrap(), "rooms.commands", 0, GARBAGE, key, scratch=tmp_path)
+    (topic, partition, offset, _), = wait_until(lambda: listed(stack, key), 30, "parked")
+    stack.command("parked", action, topic, str(partition), str(offset))
+    if action == "discard":
+        wait_until(lambda: not listed(stack, key), 30, "forgotten")
+        return
+    (_, _, again, _), = wait_until(lambda: [row for row in listed(stack, key) if row[2] != offset], 30, "parked at its new place")
+    record, = log.read(stack.bootstrap(), topic, partition, again, 1)
+    assert again > offset and record.value == GARBAGE
+
+
+@pytest.mark.parametrize("words, what", [
+    (["retry", "01890000-0000-7000-8000-00000000dead"], "nothing is parked under 01890000-0000-7000-8000-00000000dead"),
+    (["discard", "rooms.events", "0", "999999999"], "nothing is parked under rooms.events 0 999999999"),
+    (["show", "rooms.events", "0", "999999999"], "nothing is parked under rooms.events 0 999999999"),
+    (["retry", "Robert"], 'invalid input syntax for type uuid: "Robert"'),
+    (["discard"], "discard takes a KEY, or TOPIC PARTITION OFFSET"),
+    (["show", "rooms.events"], "show takes TOPIC PARTITION OFFSET"),
+])
+def test_what_is_not_there_is_said_in_one_line(stack, words, what):
+    result = stack.command("parked", *words, check=False)
+    assert result.returncode != 0 and what in result.stderr.strip().splitlines()[-1], result
