@@ -1,5 +1,6 @@
 /* auth: register and log in. Passwords are hashed on their own pool; what is decided about accounts and sessions is
  * decided by the users worker. */
+#include "gateway/access.h"
 #include "gateway/login.h"
 #include "gateway/password.h"
 #include "gateway/password_rules.h"
@@ -70,6 +71,8 @@ static enum request_step register_hash(struct request *r, struct pool_thread *th
         .first_name = { .clear = a->first_name },
         .last_name = { .clear = a->last_name },
         .password_hash = { .clear = str_of(hash) },
+        .address = { .clear = l->address },
+        .request_id = str_of(r->request_id),
     };
     return dispatch_command(r, &accounts_stream, (struct any_record *)c, user_id, registered);
 }
@@ -83,6 +86,12 @@ enum request_step auth_register(struct request *r)
         .first_name = body_str(r, "firstName"),
         .last_name = body_str(r, "lastName"),
     };
+    if (username_is_spoof(l->account.username)) {
+        login_wipe_password(r, l);
+        problem(r, 400, "confusable_username", "username",
+                "mixes scripts or has invisible characters, so that it could be taken for another name.");
+        return REQUEST_DONE;
+    }
     const char *fault = password_fault(l->password, l->account.username, l->account.email);
     if (fault) {
         login_wipe_password(r, l);
@@ -101,21 +110,58 @@ static void login_refuse(struct request *r)
     response_header(r, "WWW-Authenticate", "Bearer realm=\"aether\"");
 }
 
+static enum request_step rehashed(struct request *r, const struct outcome *outcome, const struct any_record *fact)
+{
+    (void)outcome;
+    (void)fact;
+    return login_start_session(r, r->state);
+}
+
+/* The password is at hand only now: a hash of other parameters, or an imported bcrypt, becomes one of today's. Refused
+ * (409) when the password was changed since it was read. */
+static enum request_step login_rehash(struct request *r, struct login *l, const char *hash)
+{
+    r->command_id = uuid_v7(clock_wall_ms());
+    struct accounts_command *c = ARENA_NEW(&r->arena, struct accounts_command);
+    c->type = ACCOUNTS_REHASH_PASSWORD;
+    c->rehash_password = (struct rehash_password){
+        .user_id = l->account.id,
+        .password_hash = { .clear = str_of(hash) },
+        .account_epoch = l->account.session_epoch,
+        .address = { .clear = l->address },
+        .request_id = str_of(r->request_id),
+    };
+    return dispatch_command(r, &accounts_stream, (struct any_record *)c, l->account.id, rehashed);
+}
+
 static enum request_step login_verify(struct request *r, struct pool_thread *thread)
 {
     struct login *l = r->state;
+    const struct password *hashing = r->gateway->password;
+    char *hash = NULL;
     /* Who has no account waits as long as who typed a wrong password. */
-    err e = password_verify(r->gateway->password, l->password, l->account.password_hash);
-    if (e == OK)
+    err e = password_verify(hashing, l->password, l->account.password_hash);
+    if (e == OK) {
         throttle_succeeded(thread, &l->attempt);
+        if (password_is_dated(hashing, l->account.password_hash)) {
+            hash = arena_alloc(&r->arena, PASSWORD_HASH_MAX);
+            e = password_hash(hashing, l->password, hash);
+        }
+    }
     login_wipe_password(r, l);
-    if (e == OK)
-        return login_start_session(r, l);
-    if (e == REJECT)
+    if (e == REJECT) {
         login_refuse(r);
-    else
+        return REQUEST_DONE;
+    }
+    if (e != OK) {
         problem_err(r, e);
-    return REQUEST_DONE;
+        return REQUEST_DONE;
+    }
+    if (account_is_suspended(&l->account, clock_wall_ms())) {
+        access_refuse_suspended(r, l->account.suspended_until);
+        return REQUEST_DONE;
+    }
+    return hash ? login_rehash(r, l, hash) : login_start_session(r, l);
 }
 
 static enum request_step login_find(struct request *r, struct pool_thread *thread)

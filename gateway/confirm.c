@@ -60,7 +60,7 @@ enum request_step confirm_password(struct request *r, const char *field, confirm
     c->field = field;
     c->then = then;
     c->state = r->state;
-    login_fill(r, &c->login, field, 204);
+    c->login.password = body_str(r, field);
     r->state = c;
     return pool_run(r->gateway->reads, r, confirm_find);
 }

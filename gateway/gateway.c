@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "gateway/accepted.h"
+#include "gateway/access.h"
 #include "gateway/cursor.h"
 #include "gateway/live/live.h"
 #include "gateway/page_cache.h"
@@ -106,6 +107,7 @@ static err gateway_fill(struct gateway *g)
     g->refresh_tokens = refresh_tokens_create(key, secret_key);
     token_derive_key(g->tokens, "throttle", key);
     g->throttle = throttle_create(config, key);
+    g->access = access_memory_create(config);
     TRY(password_create(config, &g->password));
     TRY(vault_create(config, &g->vault));
     TRY(pool_create(&(struct pool_options){ .name = "reads",
@@ -169,6 +171,7 @@ void gateway_destroy(struct gateway *g)
     vault_destroy(g->vault);
     password_destroy(g->password);
     cursors_destroy(g->cursors);
+    access_memory_destroy(g->access);
     throttle_destroy(g->throttle);
     refresh_tokens_destroy(g->refresh_tokens);
     tokens_destroy(g->tokens);

@@ -9,6 +9,7 @@
 #include "schemas/vault.h"
 
 struct accepted;
+struct access_memory;
 struct cursors;
 struct live;
 struct page_cache;
@@ -26,6 +27,7 @@ struct gateway {
     struct dispatch *dispatch;
     struct pool *reads, *hashing;
     struct tokens *tokens;
+    struct access_memory *access;
     struct refresh_tokens *refresh_tokens;
     struct throttle *throttle;
     struct cursors *cursors;

@@ -20,8 +20,9 @@ static const struct shape_field login_fields[] = {
 };
 const struct shape login_shape = { "Login", login_fields };
 
-void login_fill(struct request *r, struct login *l, const char *password, int status)
+struct login *login_begin(struct request *r, const char *password, int status)
 {
+    struct login *l = ARENA_NEW(&r->arena, struct login);
     struct str agent = str_of(MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_USER_AGENT));
     agent.len = agent.len < USER_AGENT_MAX ? agent.len : USER_AGENT_MAX;
     l->device = arena_str(&r->arena, agent);
@@ -29,12 +30,6 @@ void login_fill(struct request *r, struct login *l, const char *password, int st
     if (password)
         l->password = body_str(r, password);
     l->status = status;
-}
-
-struct login *login_begin(struct request *r, const char *password, int status)
-{
-    struct login *l = ARENA_NEW(&r->arena, struct login);
-    login_fill(r, l, password, status);
     r->state = l;
     return l;
 }
@@ -100,8 +95,10 @@ enum request_step login_start_session(struct request *r, struct login *l)
         .user_id = l->account.id,
         .refresh_hash = login_token_hash(r, &l->token),
         .expires_at = r->received_at + token_refresh_ttl_s(r->gateway->tokens) * 1000,
+        .account_epoch = l->account.session_epoch,
         .device = { .clear = l->device },
         .address = { .clear = l->address },
+        .request_id = str_of(r->request_id),
     };
     return dispatch_command(r, &sessions_stream, (struct any_record *)c, l->account.id, session_started);
 }

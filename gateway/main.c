@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "gateway/access.h"
 #include "gateway/gateway.h"
 #include "gateway/json_arena.h"
 #include "gateway/live/live.h"
@@ -19,8 +20,9 @@
 #define GRACE_US 1500000 /* for outcomes that are on their way when we are asked to stop */
 
 static const struct setting *const tables[] = {
-    http_settings,  gateway_settings,  token_settings, password_settings, throttle_settings, live_settings,
-    vault_settings, producer_settings, codec_settings, topics_settings,   runtime_settings,  NULL,
+    http_settings,   gateway_settings, token_settings, password_settings, throttle_settings,
+    access_settings, live_settings,    vault_settings, producer_settings, codec_settings,
+    topics_settings, runtime_settings, NULL,
 };
 
 struct program {
@@ -46,6 +48,7 @@ static err program_start(struct program *p)
         .health = p->health,
         .gateway = p->gateway,
         .authenticate = token_authenticate,
+        .admit = access_admit,
         .hash_key = p->gateway->hash_key,
         .deadline_ms = config_int(p->config, "gateway.deadline_ms"),
         .kept_sockets = live_max_connections(p->config),

@@ -11,8 +11,16 @@ enum request_step auth_login(struct request *r);
 
 /* sessions.c */
 extern const struct body refresh_body;
+extern const struct shape session_shape;
 enum request_step auth_refresh(struct request *r);
 enum request_step auth_logout(struct request *r);
+enum request_step auth_logout_all(struct request *r);
+enum request_step sessions_list(struct request *r);
+enum request_step sessions_delete(struct request *r);
+
+/* password_change.c */
+extern const struct body change_password_body;
+enum request_step password_change(struct request *r);
 
 /* account.c */
 extern const struct shape account_shape, own_account_shape;

@@ -14,7 +14,8 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 POSITION = re.compile(r"(accounts|sessions|rooms)/(\d+)@(\d+)")
 
-USER = {"id": UUID7, "username": str, "email": str, "firstName": str, "lastName": str, "roles": list, "createdAt": TIME}
+USER = {"id": UUID7, "username": str, "email": str, "firstName": str, "lastName": str, "roles": list, "createdAt": TIME,
+        **dict.fromkeys(("bio", "location", "website", "phone", "birthdate", "locale", "timeZone"), type(None))}
 SESSION = {"user": dict, "accessToken": str, "refreshToken": str, "tokenType": str, "expiresIn": int}
 ROOM = {"id": UUID7, "name": str, "kind": str, "memberCount": int, "lastSeq": int, "createdAt": TIME}
 MESSAGE = {"id": UUID7, "roomId": UUID7, "seq": int, "senderId": UUID7, "body": str, "postedAt": TIME}
@@ -98,9 +99,9 @@ def test_a_refresh_token_works_once(urls):
     assert answer.status == 200 and {"accessToken", "refreshToken", "tokenType", "expiresIn"} <= set(answer.json), answer
     second = answer.json["refreshToken"]
     assert second != first
+    assert client.get("/users/me", headers={"Authorization": "Bearer " + answer.json["accessToken"]}).status == 200
     again = client.post("/auth/refresh", {"refreshToken": first})
     assert again.status == 401, again
-    assert client.get("/users/me", headers={"Authorization": "Bearer " + answer.json["accessToken"]}).status == 200
 
 
 def test_a_session_that_was_logged_out_gives_no_more_tokens(urls):

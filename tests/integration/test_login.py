@@ -1,6 +1,7 @@
 """Logging in: who guesses learns nothing and waits longer each time; nobody is locked out by a stranger; what others pay for a storm
 of log-ins."""
 
+import crypt
 import itertools
 import statistics
 import threading
@@ -37,6 +38,17 @@ def person(urls):
     somebody = Person(urls)
     somebody.register()
     return somebody
+
+
+def test_names_of_any_script_are_kept_as_typed_and_unique_whatever_the_case(urls):
+    tag = uuid.uuid4().hex[:8]
+    person = Person(urls)
+    answer = person.insist("POST", "/auth/register", {**person.registration(), "username": "Ünïcode-" + tag})
+    assert answer.status == 201 and answer.json["user"]["username"] == "Ünïcode-" + tag
+    assert log_in(Client(urls), "üNÏCODE-" + tag).status == 200
+    other = Person(urls)
+    answer = other.insist("POST", "/auth/register", {**other.registration(), "username": "ÜNÏCODE-" + tag.upper()})
+    assert answer.status == 409 and answer.code == "username_taken" and answer.json["errors"][0]["field"] == "username"
 
 
 def test_a_wrong_password_and_an_unknown_name_take_the_same_time(urls):
@@ -107,6 +119,18 @@ def test_a_stranger_cannot_lock_somebody_out(urls, person):
     stranger = come_from_elsewhere(urls)
     answer, _ = refused_for(stranger, person.username, PASSWORD)
     assert answer.status == 200, "and when the attack is over, from anywhere"
+
+
+def test_an_imported_bcrypt_hash_logs_in_and_becomes_argon2id(stack, urls, person):
+    hashed = crypt.crypt(PASSWORD, "$2b$05$" + "abcdefghijklmnopqrstu.")
+    stored = "SELECT password_hash FROM users.accounts WHERE user_id = %s"
+    stack.sql("UPDATE users.accounts SET password_hash = %s WHERE user_id = %s", (hashed, person.user["id"]))
+    client = Client(urls)
+    assert log_in(client, person.username, WRONG).status == 401
+    assert stack.sql(stored, (person.user["id"],))[0][0] == hashed
+    assert log_in(client, person.username).status == 200
+    assert stack.sql(stored, (person.user["id"],))[0][0].startswith("$argon2id$")
+    assert log_in(client, person.username).status == 200
 
 
 def test_a_storm_of_log_ins_is_turned_away_at_the_edge_of_what_can_be_hashed(urls, people, ada, room):

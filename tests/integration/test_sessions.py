@@ -1,0 +1,214 @@
+"""Sessions: a refresh token is good once and its theft shows; whoever is logged out is out within a second, everywhere."""
+
+import base64
+import json
+import time
+import uuid
+
+import pytest
+
+import log
+from client import PASSWORD, Client, Person, in_threads
+from stack import wait_until
+
+NOWHERE = "01890000-0000-7000-8000-000000000000"
+NEW_PASSWORD = "another horse entirely"
+
+
+class Device(Client):
+    """A person's device: one session."""
+
+    def __init__(self, urls, name, password=PASSWORD, agent="tests/1"):
+        super().__init__(urls)
+        answer = self.post("/auth/login", {"username": name, "password": password}, headers={"User-Agent": agent})
+        assert answer.status == 200, answer
+        self.take(answer)
+
+    def take(self, answer):
+        self.token, self.refresh_token = answer.json["accessToken"], answer.json["refreshToken"]
+        return answer
+
+    def refresh(self, token=None, key=None):
+        client = Client(self.urls)
+        return client.post("/auth/refresh", {"refreshToken": token or self.refresh_token}, headers={"Idempotency-Key": key} if key else {})
+
+    def session(self):
+        payload = self.token.split(".")[1]
+        return json.loads(base64.urlsafe_b64decode(payload + "=="))["sid"]
+
+    def is_in(self):
+        return self.get("/users/me").status == 200
+
+
+@pytest.fixture
+def person(urls):
+    somebody = Person(urls)
+    somebody.register()
+    return somebody
+
+
+@pytest.fixture
+def device(urls, person):
+    return Device(urls, person.username)
+
+
+@pytest.fixture
+def other(urls, person):
+    return Device(urls, person.username, agent="a telephone")
+
+
+def is_out_within_a_second(*devices):
+    """Every request from a second after the answer that ended the session on is refused."""
+    time_out = time.monotonic() + 1
+    wait_until(lambda: not any(device.is_in() for device in devices), 1.2, "the access tokens stop working")
+    assert time.monotonic() < time_out + 0.2
+    for device in devices:
+        answer = device.get("/users/me")
+        assert answer.status == 401 and answer.code == "session_ended" and answer.headers["WWW-Authenticate"], answer
+        assert device.refresh().status == 401
+    return True
+
+
+# --- refresh ---
+
+def test_a_session_goes_on_for_as_many_refreshes_as_one_likes(device):
+    seen = {device.refresh_token}
+    for _ in range(5):
+        assert device.take(device.refresh()).status == 200
+        assert device.is_in() and device.refresh_token not in seen
+        seen.add(device.refresh_token)
+
+
+def test_an_old_refresh_token_ends_its_family_and_is_recorded(stack, device, other):
+    stolen = device.refresh_token
+    device.take(device.refresh())
+    device.take(device.refresh())
+    answer = device.refresh(stolen)
+    assert answer.status == 401 and answer.code == "refresh_token_invalid", answer
+    assert is_out_within_a_second(device)
+    assert other.is_in() and other.refresh().status == 200, "another session of the person goes on"
+    found = stack.sql("SELECT details FROM users.audit WHERE action = 'RefreshTokenReplayed' AND details->>'sessionId' = %s", (device.session(),))
+    assert len(found) == 1
+
+
+def test_of_two_refreshes_of_one_token_at_once_at_most_one_is_answered_and_the_family_ends(device):
+    for _ in range(3):
+        answers = in_threads([device.refresh] * 2)
+        assert sorted(answer.status for answer in answers) == [200, 401], answers
+        winner = next(answer for answer in answers if answer.status == 200)
+        device.take(winner)
+        assert is_out_within_a_second(device)
+        break
+
+
+def test_a_repeated_refresh_gets_the_same_answer_and_harms_nobody(device):
+    key = str(uuid.uuid4())
+    first, again = device.refresh(key=key), device.refresh(key=key)
+    assert first.status == again.status == 200 and again.headers["Idempotency-Replayed"] == "true"
+    for name in ("refreshToken", "tokenType", "user"):
+        assert first.json[name] == again.json[name]
+    answers = in_threads([lambda: device.refresh(token=first.json["refreshToken"], key=key + "2")] * 4)
+    good = [answer.json["refreshToken"] for answer in answers if answer.status == 200]
+    assert good and len(set(good)) == 1 and all(answer.status in (200, 409) for answer in answers)
+    device.take(next(answer for answer in answers if answer.status == 200))
+    assert device.is_in() and device.refresh().status == 200
+
+
+def test_a_token_that_we_did_not_issue_never_reaches_the_log(stack, device):
+    before = log.end_offsets(stack.bootstrap())
+    good = device.refresh_token
+    forged = [good[:50] + ("A" if good[50] != "A" else "B") + good[51:], good[:-1], good + "A", "A" * len(good), "garbage",
+              base64.urlsafe_b64encode(bytes(84)).decode()]
+    for token in forged:
+        answer = device.refresh(token)
+        assert answer.status == 401 and answer.code == "refresh_token_invalid", answer
+    assert device.refresh(device.token).status in (400, 401), "an access token is none"
+    assert Client(device.urls).get("/users/me", headers={"Authorization": f"Bearer {good}"}).status == 401
+    assert log.end_offsets(stack.bootstrap()) == before
+    assert device.is_in() and device.refresh().status == 200
+
+
+# --- the list of them, and their ends ---
+
+def test_everybody_sees_their_sessions_and_ends_any_of_them(urls, person, device, other):
+    listed = {session["id"]: session for session in device.get("/users/me/sessions").json["items"]}
+    assert len(listed) == 3, "the registration's, and two log-ins"
+    for session in listed.values():
+        assert set(session) == {"id", "device", "address", "createdAt", "lastUsedAt", "expiresAt", "current"}
+        assert session["address"] == "127.0.0.1" and session["createdAt"] <= session["lastUsedAt"] < session["expiresAt"]
+    assert listed[device.session()]["current"] and listed[device.session()]["device"] == "tests/1"
+    assert not listed[other.session()]["current"] and listed[other.session()]["device"] == "a telephone"
+    other.take(other.refresh())
+    again = {session["id"]: session for session in device.get("/users/me/sessions").json["items"]}
+    assert again[other.session()]["lastUsedAt"] > listed[other.session()]["lastUsedAt"]
+    assert device.request("DELETE", f"/users/me/sessions/{other.session()}").status == 204
+    assert is_out_within_a_second(other)
+    assert other.session() not in {session["id"] for session in device.get("/users/me/sessions").json["items"]}
+    assert device.is_in()
+
+
+def test_nobody_ends_what_is_not_theirs(device, people):
+    stranger = Device(device.urls, people[3].username)
+    for session in (stranger.session(), NOWHERE):
+        answer = device.request("DELETE", f"/users/me/sessions/{session}")
+        assert answer.status == 404 and answer.code == "session_not_found", answer
+    assert stranger.is_in()
+    assert device.request("DELETE", "/users/me/sessions/x").status == 400
+
+
+def test_who_logs_out_is_out(device, other):
+    assert device.post("/auth/logout").status == 204
+    assert is_out_within_a_second(device)
+    assert other.is_in()
+
+
+def test_who_logs_out_everywhere_is_out_everywhere(person, device, other):
+    assert device.post("/auth/logout-all").status == 204
+    assert is_out_within_a_second(device, other)
+    again = Device(device.urls, person.username)
+    assert again.is_in() and len(again.get("/users/me/sessions").json["items"]) == 1
+
+
+def test_a_revoked_session_is_out_within_a_second_on_every_gateway_and_without_redis(mended, device, other):
+    assert device.is_in() and other.is_in()
+    with mended.without("redis"):
+        assert device.is_in() and other.is_in()
+        assert device.request("DELETE", f"/users/me/sessions/{other.session()}").status == 204
+        assert is_out_within_a_second(other)
+        assert device.is_in()
+    assert device.is_in() and not other.is_in()
+
+
+# --- the password ---
+
+def change(device, current, new, **options):
+    return device.request("PUT", "/users/me/password", {"currentPassword": current, "newPassword": new}, **options)
+
+
+def test_another_password_needs_the_old_one_and_ends_the_other_sessions(urls, person, device, other):
+    answer = change(device, "something else entirely", NEW_PASSWORD)
+    assert answer.status == 403 and answer.code == "wrong_password" and answer.json["errors"][0]["field"] == "currentPassword", answer
+    assert device.is_in() and other.is_in()
+    assert change(device, PASSWORD, NEW_PASSWORD).status == 204
+    assert is_out_within_a_second(other)
+    assert device.is_in() and device.take(device.refresh()).status == 200 and device.is_in(), "the session that changed it goes on"
+    assert Client(urls).post("/auth/login", {"username": person.username, "password": PASSWORD}).status == 401
+    assert Device(urls, person.username, NEW_PASSWORD).is_in()
+
+
+@pytest.mark.parametrize("new", ["short", "x" * 129, "football1", "{username}", "{email}", PASSWORD])
+def test_another_password_is_held_to_the_same_rules(person, device, new):
+    answer = change(device, PASSWORD, new.format(username=person.username, email=person.email))
+    assert answer.status == 400 and "newPassword" in [error["field"] for error in answer.json["errors"]], answer
+    assert Device(device.urls, person.username).is_in()
+
+
+def test_a_stolen_access_token_is_not_enough_to_guess_the_password(device):
+    statuses = [change(device, f"guess number {i}", NEW_PASSWORD).status for i in range(8)]
+    assert statuses[:5] == [403] * 5 and 429 in statuses, statuses
+
+
+def test_a_repeated_change_of_password_is_one_change(device):
+    key = {"Idempotency-Key": str(uuid.uuid4())}
+    assert [change(device, PASSWORD, NEW_PASSWORD, headers=key).status for _ in range(2)] == [204, 204]
+    assert device.is_in()
