@@ -55,6 +55,7 @@ static enum request_step register_hash(struct request *r, struct pool_thread *th
     struct uuid user_id = uuid_v7(clock_wall_ms());
     if (e == OK)
         e = vault_ensure(g->vault, thread->pg, &user_id, 1);
+    r->fresh_subject = user_id;
     if (e != OK) {
         problem_err(r, e);
         return REQUEST_DONE;

@@ -70,6 +70,14 @@ static void unavailable(struct request *r, const char *code, const char *detail)
     response_header(r, "Retry-After", "1");
 }
 
+/* Nothing came of the command, and nothing will. */
+static void withdraw_subject(struct dispatch *d, struct request *r)
+{
+    if (!uuid_is_nil(r->fresh_subject))
+        replies_withdraw(d->replies, r->fresh_subject);
+    r->fresh_subject = uuid_nil;
+}
+
 /* The request is registered before its command is appended, since the reply may be faster than this function. From then
  * on it may be answered and recycled at any moment: only the ticket tells whether it is still ours. */
 static enum request_step register_and_append(struct request *r, struct dispatch *d, const struct call *call,
@@ -106,10 +114,12 @@ static enum request_step register_and_append(struct request *r, struct dispatch 
     request_suspend(r);
     switch (waiting_add(d->waiting, &entry, &ticket)) {
     case WAITING_FULL:
+        withdraw_subject(d, r);
         unavailable(r, "overloaded", "Too many commands are under way; try again shortly.");
         request_resume(r);
         return REQUEST_SUSPENDED;
     case WAITING_TWICE:
+        withdraw_subject(d, r);
         problem(r, 409, "request_in_progress", NULL, "A request with this Idempotency-Key is still under way.");
         response_header(r, "Retry-After", "1");
         request_resume(r);
@@ -120,6 +130,7 @@ static enum request_step register_and_append(struct request *r, struct dispatch 
     append.opaque = (void *)(uintptr_t)ticket;
     err e = producer_append(d->gateway->producer, &append);
     if (e != OK && waiting_take_ticket(d->waiting, ticket, false, &entry)) {
+        withdraw_subject(d, r);
         problem_err(r, e);
         request_resume(r);
     }
@@ -219,7 +230,7 @@ static bool has_header(const struct request *r, const char *name)
     return false;
 }
 
-static enum request_step answer_outcome(const struct waiting_entry *entry, struct codec *codec,
+static enum request_step answer_outcome(struct dispatch *d, const struct waiting_entry *entry, struct codec *codec,
                                         const struct outcome *outcome)
 {
     struct request *r = entry->request;
@@ -239,6 +250,8 @@ static enum request_step answer_outcome(const struct waiting_entry *entry, struc
         return REQUEST_SUSPENDED;
     }
     if (rejection != ACCEPTED) {
+        if (rejection != AGGREGATE_PARKED) /* the same command is decided anew when it is sent again, or has been */
+            withdraw_subject(d, r);
         answer_rejected(r, rejection);
         if (replayed && rejection != IDEMPOTENCY_KEY_REUSED)
             response_header(r, "Idempotency-Replayed", "true");
@@ -251,6 +264,9 @@ static enum request_step answer_outcome(const struct waiting_entry *entry, struc
         answer_accepted(entry);
         return REQUEST_SUSPENDED;
     }
+    if (!uuid_equal(r->fresh_subject, facts->key(fact))) /* the same had been made before */
+        withdraw_subject(d, r);
+    r->fresh_subject = uuid_nil;
     if (!has_header(r, "Aether-Position"))
         response_header(r, "Aether-Position", "%.*s/%d@%lld", (int)outcome->stream.len, outcome->stream.ptr,
                         outcome->partition, (long long)outcome->offset);
@@ -274,7 +290,7 @@ void dispatch_outcome(struct dispatch *d, struct codec *codec, const struct outc
     }
     metrics_add(d->gateway->metrics, metric, 1);
     metrics_observe_us(d->gateway->metrics, METRIC_COMMAND_SECONDS, clock_mono_us() - entry.added_us);
-    if (answer_outcome(&entry, codec, outcome) == REQUEST_DONE)
+    if (answer_outcome(d, &entry, codec, outcome) == REQUEST_DONE)
         request_resume(entry.request);
 }
 
@@ -287,6 +303,7 @@ void dispatch_delivered(void *context, void *opaque, enum delivery delivery, int
     if (!waiting_take_ticket(d->waiting, (waiting_ticket)(uintptr_t)opaque, delivery == DELIVERED, &entry))
         return;
     if (delivery == NOT_APPENDED) {
+        withdraw_subject(d, entry.request);
         unavailable(entry.request, "log_unavailable",
                     "The log cannot be reached; nothing was written. Try again shortly.");
         request_resume(entry.request);

@@ -20,6 +20,7 @@
 #define POLL_MS        25
 #define POLL_DOWN_MS   5
 #define POLL_MAX       512
+#define WITHDRAWN_MAX  256
 #define SWEEP_MS       20
 #define SWEEP_MAX      256
 #define MEASURE_ROUNDS 25
@@ -37,6 +38,8 @@ struct replies {
     pthread_mutex_t lock;
     pthread_cond_t stop_asked;
     bool stopping;
+    struct uuid withdrawn[WITHDRAWN_MAX]; /* under the lock */
+    size_t withdrawn_count;
 };
 
 void replies_channel(struct uuid gateway_id, char ret_name[64])
@@ -163,6 +166,34 @@ static bool replies_missing(const struct replies *r)
     return !replies_up(r) || atomic_load_explicit(&r->silent, memory_order_relaxed);
 }
 
+void replies_withdraw(struct replies *r, struct uuid subject)
+{
+    pthread_mutex_lock(&r->lock);
+    bool room = r->withdrawn_count < WITHDRAWN_MAX;
+    if (room)
+        r->withdrawn[r->withdrawn_count++] = subject;
+    pthread_mutex_unlock(&r->lock);
+    if (!room) /* it opens nothing that anybody could read */
+        LOG(WARN, "the key of something rejected stays in the vault", F_UUID("subject", subject));
+}
+
+static err withdraw(struct replies *r, struct pg *pg)
+{
+    struct uuid subjects[WITHDRAWN_MAX];
+    pthread_mutex_lock(&r->lock);
+    size_t count = r->withdrawn_count;
+    memcpy(subjects, r->withdrawn, count * sizeof *subjects);
+    pthread_mutex_unlock(&r->lock);
+    if (count == 0)
+        return OK;
+    TRY(vault_withdraw(r->gateway->vault, pg, subjects, count));
+    pthread_mutex_lock(&r->lock);
+    r->withdrawn_count -= count; /* more may have come behind them */
+    memmove(r->withdrawn, r->withdrawn + count, r->withdrawn_count * sizeof *subjects);
+    pthread_mutex_unlock(&r->lock);
+    return OK;
+}
+
 static void *poll_loop(void *argument)
 {
     struct replies *r = argument;
@@ -178,10 +209,8 @@ static void *poll_loop(void *argument)
         struct waiting_silent silent[POLL_MAX];
         size_t count = waiting_silent(r->waiting, clock_mono_us(), replies_missing(r) ? SILENT_DOWN_US : SILENT_US,
                                       silent, POLL_MAX);
-        if (count == 0)
-            continue;
-        bool failed = false;
-        for (const char *const *worker = operation_workers; *worker; worker++)
+        bool failed = withdraw(r, pg) != OK;
+        for (const char *const *worker = operation_workers; *worker && count > 0; worker++)
             if (poll_worker(r, pg, codec, &arena, *worker, silent, count) != OK)
                 failed = true;
         if (failed && !away)
@@ -191,6 +220,8 @@ static void *poll_loop(void *argument)
         if (failed && replies_pause(r, RETRY_MS))
             break;
     }
+    if (withdraw(r, pg) != OK)
+        LOG(WARN, "keys of what was rejected stay in the vault", F_ERR);
     codec_destroy(codec);
     pg_destroy(pg);
     arena_finish(&arena);

@@ -96,6 +96,7 @@ static enum request_step room_create(struct request *r, struct pool_thread *thre
 {
     struct uuid id = room_id_draw(r);
     err e = vault_ensure(r->gateway->vault, thread->pg, &id, 1);
+    r->fresh_subject = id;
     if (e != OK) {
         problem_err(r, e);
         return REQUEST_DONE;

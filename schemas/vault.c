@@ -63,6 +63,10 @@ static const struct pg_statement sql_erase = {
     "ON CONFLICT (subject) DO UPDATE SET wrapped = NULL, erased_at = coalesce(vault.keys.erased_at, now())"
 };
 
+static const struct pg_statement sql_withdraw = {
+    "vault_withdraw", "DELETE FROM vault.keys WHERE subject = ANY ($1::uuid[]) AND erased_at IS NULL"
+};
+
 /* --- the cache --- */
 
 enum entry_state { ENTRY_FREE, ENTRY_KEY, ENTRY_ERASED, ENTRY_ABSENT };
@@ -392,6 +396,36 @@ enum vault_lookup vault_key(struct vault *v, struct uuid subject, uint8_t ret_ke
     return found;
 }
 
+/* Under the lock. */
+static void cache_erase(struct vault *v, struct uuid subject)
+{
+    struct entry erased = { .subject = subject, .state = ENTRY_ERASED, .fetched_us = clock_mono_us() };
+    struct entry *old = generation_find(v, &v->old, subject);
+    if (old)
+        *old = erased;
+    generation_put(v, &v->young, &erased);
+}
+
+err vault_withdraw(struct vault *v, struct pg *pg, const struct uuid *subjects, size_t count)
+{
+    struct arena arena;
+    arena_init(&arena, 0);
+    struct pg_array *array = pg_array(&arena, PG_UUID, count);
+    for (size_t i = 0; i < count; i++)
+        pg_array_uuid(array, subjects[i]);
+    struct pg_args args = pg_args(&arena);
+    pg_arg_array(&args, array);
+    err e = pg_query(pg, &sql_withdraw, &args, NULL);
+    arena_finish(&arena);
+    if (e != OK)
+        return e;
+    pthread_mutex_lock(&v->lock);
+    for (size_t i = 0; i < count; i++)
+        cache_erase(v, subjects[i]);
+    pthread_mutex_unlock(&v->lock);
+    return OK;
+}
+
 err vault_erase(struct vault *v, struct pg *pg, struct uuid subject)
 {
     struct arena arena;
@@ -404,11 +438,7 @@ err vault_erase(struct vault *v, struct pg *pg, struct uuid subject)
     if (e != OK)
         return e;
     pthread_mutex_lock(&v->lock);
-    struct entry erased = { .subject = subject, .state = ENTRY_ERASED, .fetched_us = clock_mono_us() };
-    struct entry *old = generation_find(v, &v->old, subject);
-    if (old)
-        *old = erased;
-    generation_put(v, &v->young, &erased);
+    cache_erase(v, subject);
     pthread_mutex_unlock(&v->lock);
     return OK;
 }

@@ -46,6 +46,10 @@ enum vault_lookup vault_key(struct vault *v, struct uuid subject, uint8_t ret_ke
 /* Deletes the key: erases the subject everywhere. Other processes forget it within vault.cache_seconds. */
 MUST_CHECK err vault_erase(struct vault *v, struct pg *pg, struct uuid subject);
 
+/* Takes away keys that were made for what then never came to be (a registration that was rejected): rows and all, as if
+ * vault_ensure had not been called. Never for a subject that a fact is about. */
+MUST_CHECK err vault_withdraw(struct vault *v, struct pg *pg, const struct uuid *subjects, size_t count);
+
 void vault_blind_index(const struct vault *v, struct str normalised, uint8_t ret_index[VAULT_INDEX_LEN]);
 
 /* A field that is marked sealed, in a generated struct. To write: set `clear`, call <record>_seal; or copy a sealed

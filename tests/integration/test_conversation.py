@@ -9,6 +9,7 @@ import uuid
 import pytest
 
 from client import PASSWORD, Client, Person
+from stack import wait_until
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -77,6 +78,26 @@ def test_a_username_and_an_email_belong_to_one_person(urls, ada):
         other = new_person(urls)
         answer = other.insist("POST", "/auth/register", {**other.registration(), **taken})
         assert answer.status == 409 and answer.code == code, answer
+
+
+def test_what_is_rejected_leaves_no_key_in_the_vault(stack, urls, ada):
+    def keys():
+        return {subject for (subject,) in stack.sql("SELECT subject FROM vault.keys")}
+
+    before, key = keys(), str(uuid.uuid4())
+    again = Person(urls)
+    again.username = ada.username
+    assert again.request("POST", "/auth/register", again.registration()).status == 409
+    ben = Person(urls)
+    for _ in range(2):  # the second time it has been made already, under the first one's id
+        answer = ben.insist("POST", "/auth/register", ben.registration(), key=key)
+        assert answer.status == 201, answer
+    other = ben.request("POST", "/auth/register", Person(urls).registration(), headers={"Idempotency-Key": key})
+    assert other.status == 422, other
+    wait_until(lambda: keys() - before == {answer.json["user"]["id"]}, 10, "only the key of who has an account")
+    ben.login()
+    assert ben.get("/users/me").json["firstName"] == "Ada"
+
 
 
 def test_one_logs_in_by_username_or_email_and_not_with_a_wrong_password(urls, ada):

@@ -206,6 +206,22 @@ START_TEST(a_subject_can_be_erased_before_it_had_a_key)
 }
 END_TEST
 
+START_TEST(a_withdrawn_key_leaves_no_row_and_no_erased_one_comes_back)
+{
+    struct uuid subjects[] = { ensured(), ensured(), fresh() };
+    uint8_t key[VAULT_KEY_LEN];
+    ck_assert_int_eq(vault_erase(vault, pg, subjects[1]), OK);
+    ck_assert_int_eq(vault_withdraw(vault, pg, subjects, 3), OK);
+    ck_assert_int_eq(vault_key(vault, subjects[0], key), VAULT_ERASED);
+    struct vault *other = another_vault(KEY_A, "vault.cache_keys=1000");
+    ck_assert_int_eq(vault_ensure(other, pg, subjects, 3), OK);
+    ck_assert_int_eq(vault_key(other, subjects[0], key), VAULT_FOUND);
+    ck_assert_int_eq(vault_key(other, subjects[1], key), VAULT_ERASED);
+    ck_assert_int_eq(vault_key(other, subjects[2], key), VAULT_FOUND);
+    vault_destroy(other);
+}
+END_TEST
+
 /* The one test that must let time pass: what is waited for is the vault's clock. */
 START_TEST(other_processes_forget_an_erased_key_within_the_caches_time)
 {
@@ -487,6 +503,7 @@ int main(void)
     tcase_add_test(all, a_subject_that_never_had_a_key_counts_as_erased_until_it_is_ensured);
     tcase_add_test(all, an_erased_subject_stays_erased);
     tcase_add_test(all, a_subject_can_be_erased_before_it_had_a_key);
+    tcase_add_test(all, a_withdrawn_key_leaves_no_row_and_no_erased_one_comes_back);
     tcase_add_test(all, other_processes_forget_an_erased_key_within_the_caches_time);
     tcase_add_test(all, many_keys_are_ensured_and_kept_in_one_call);
     tcase_add_test(all, old_keys_make_room_for_new_ones);
