@@ -97,6 +97,16 @@ def eve(people):
     return people[2]
 
 
+@pytest.fixture(scope="session")
+def admin(stack, urls):
+    """An administrator, made as the first one is: at the console."""
+    person = client.Person(urls)
+    person.register()
+    stack.command("aether-admin", "set-roles", person.username, "user,admin")
+    person.login()
+    return person
+
+
 @pytest.fixture
 def room(ada, ben):
     """A public room of Ada's that Ben has joined."""
