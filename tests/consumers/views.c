@@ -6,8 +6,6 @@
 
 #include "consumers/messages/streams.h"
 #include "consumers/messages/view.h"
-#include "consumers/users/streams.h"
-#include "consumers/users/view.h"
 #include "tests/consumers/database.h"
 
 #define NOON 1767268800123 /* 2026-01-01T12:00:00.123Z */
@@ -18,7 +16,7 @@ static int64_t position;
 
 static void setup(void)
 {
-    static const struct worker_definition *const definitions[] = { &users_definition, &messages_definition, NULL };
+    static const struct worker_definition *const definitions[] = { &messages_definition, NULL };
     database_create(&db, definitions);
     arena_init(&arena, 0);
     position = 0;
@@ -75,126 +73,10 @@ static void posted(int room, int user, int64_t seq, const char *body)
                                                        .body = text(body) } });
 }
 
-static char hashes[256][HASH_LEN];
-
-static struct str hash(uint8_t n)
-{
-    memset(hashes[n], n, HASH_LEN);
-    return (struct str){ hashes[n], HASH_LEN };
-}
-
-static void registered(int user, const char *username, const char *email, uint8_t username_hash, uint8_t email_hash)
-{
-    static const struct str roles[] = { { "user", 4 }, { "moderator", 9 } };
-    const struct accounts_fact fact = {
-        ACCOUNTS_ACCOUNT_REGISTERED,
-        .account_registered = { .meta = { .actor = id('u', user), .at = NOON },
-                                .user_id = id('u', user),
-                                .username = text(username),
-                                .username_index = hash(username_hash),
-                                .email = text(email),
-                                .email_index = hash(email_hash),
-                                .first_name = text("Ann"),
-                                .last_name = text(username ? "O'Hara" : NULL),
-                                .password_hash = text("$argon2id$"),
-                                .address = text("192.0.2.1"),
-                                .roles = { roles, (size_t)(user % 3) } },
-    };
-    const struct placed_fact placed = { (const struct any_record *)&fact, 0, position++ };
-    database_fold(&db, users_definition.streams[0], &placed, 1, 0);
-}
-
 static const char *rendered(const struct buf *b)
 {
     return arena_str(&arena, buf_view(b)).ptr;
 }
-
-/* --- accounts --- */
-
-START_TEST(an_account_is_found_by_id_username_and_e_mail)
-{
-    registered(2, "ann", "ann@example.org", 1, 2);
-    registered(4, "bob", "bob@example.org", 3, 4);
-    struct account_view a;
-    bool found;
-    ck_assert_int_eq(account_find(db.pg, &arena, id('u', 2), &a, &found), OK);
-    ck_assert(found && !a.erased && uuid_equal(a.id, id('u', 2)));
-    ck_assert(str_equal(a.username, STR("ann")) && str_equal(a.email, STR("ann@example.org")));
-    ck_assert(str_equal(a.first_name, STR("Ann")) && str_equal(a.last_name, STR("O'Hara")));
-    ck_assert(str_equal(a.password_hash, STR("$argon2id$")));
-    ck_assert_int_eq(a.created_at, NOON);
-    ck_assert_uint_eq(a.roles, ACCOUNT_USER | ACCOUNT_MODERATOR);
-
-    ck_assert_int_eq(account_find_by_login(db.pg, &arena, hash(3), hash(99), &a, &found), OK);
-    ck_assert(found && uuid_equal(a.id, id('u', 4)));
-    ck_assert_uint_eq(a.roles, ACCOUNT_USER);
-    ck_assert_int_eq(account_find_by_login(db.pg, &arena, hash(99), hash(2), &a, &found), OK);
-    ck_assert(found && uuid_equal(a.id, id('u', 2)));
-    ck_assert_int_eq(account_find_by_login(db.pg, &arena, hash(3), hash(2), &a, &found), OK);
-    ck_assert_msg(found && uuid_equal(a.id, id('u', 4)), "a username goes before an e-mail address");
-
-    ck_assert_int_eq(account_find_by_login(db.pg, &arena, hash(2), hash(1), &a, &found), OK);
-    ck_assert_msg(!found, "an e-mail address is no username");
-    ck_assert_int_eq(account_find(db.pg, &arena, id('u', 9), &a, &found), OK);
-    ck_assert(!found);
-}
-END_TEST
-
-START_TEST(an_erased_account_has_no_texts_and_everybody_is_a_user)
-{
-    registered(3, NULL, NULL, 1, 2);
-    struct account_view a;
-    bool found;
-    ck_assert_int_eq(account_find(db.pg, &arena, id('u', 3), &a, &found), OK);
-    ck_assert(found && a.erased && a.username.len == 0 && a.email.len == 0 && a.last_name.len == 0);
-    ck_assert_uint_eq(a.roles, ACCOUNT_USER);
-}
-END_TEST
-
-START_TEST(usernames_come_in_the_order_of_the_ids)
-{
-    registered(1, "ann", "a", 1, 2);
-    registered(2, "bob", "b", 3, 4);
-    const struct uuid ids[] = { id('u', 2), id('u', 7), id('u', 1), id('u', 2) };
-    struct str names[4];
-    ck_assert_int_eq(account_usernames(db.pg, &arena, ids, 4, names), OK);
-    ck_assert(str_equal(names[0], STR("bob")) && names[1].len == 0 && str_equal(names[2], STR("ann")) &&
-              str_equal(names[3], STR("bob")));
-    ck_assert_int_eq(account_usernames(db.pg, &arena, ids, 0, names), OK);
-}
-END_TEST
-
-START_TEST(an_account_is_shown_with_its_e_mail_address_to_its_person_only)
-{
-    registered(1, "ann", "ann@example.org", 1, 2);
-    struct account_view a;
-    bool found;
-    ck_assert_int_eq(account_find(db.pg, &arena, id('u', 1), &a, &found), OK);
-    struct buf out = { 0 };
-    struct json j = json_writer(&out);
-    account_json(&j, &a, ACCOUNT_OWN);
-    ck_assert_str_eq(
-        rendered(&out),
-        "{\"id\":\"01000000-0000-0000-7500-000000000001\",\"username\":\"ann\",\"email\":\"ann@example.org\","
-        "\"firstName\":\"Ann\",\"lastName\":\"O'Hara\",\"bio\":null,\"location\":null,\"website\":null,\"phone\":null,"
-        "\"birthdate\":null,\"locale\":null,\"timeZone\":null,\"roles\":[\"user\",\"moderator\"],"
-        "\"createdAt\":\"2026-01-01T12:00:00.123Z\"}");
-    buf_clear(&out);
-    j = json_writer(&out);
-    account_json(&j, &a, ACCOUNT_PUBLIC);
-    ck_assert_ptr_null(strstr(rendered(&out), "email"));
-    buf_finish(&out);
-}
-END_TEST
-
-START_TEST(what_is_typed_into_a_login_form_is_trimmed_and_folded)
-{
-    ck_assert(str_equal(username_normalise(&arena, STR("  Ann.B-2 ")), STR("ann.b-2")));
-    ck_assert(str_equal(email_normalise(&arena, STR("\tANN@Example.ORG\n")), STR("ann@example.org")));
-    ck_assert(str_equal(username_normalise(&arena, STR(" ")), STR("")));
-    ck_assert(str_equal(username_normalise(&arena, STR("\xC3\x84Z")), STR("\xC3\xA4z")));
-}
-END_TEST
 
 /* --- rooms --- */
 
@@ -449,25 +331,18 @@ END_TEST
 /* So that the workers' statements are prepared on this connection. */
 static void load_and_fold_everything(void)
 {
-    const struct accounts_command registers = { ACCOUNTS_REGISTER_ACCOUNT };
-    const struct sessions_command ends = { SESSIONS_END_SESSION };
     const struct rooms_command posts = { ROOMS_POST_MESSAGE };
     const struct {
         const struct stream_worker *worker;
         const struct any_record *command;
     } loads[] = {
-        { users_definition.streams[0], (const struct any_record *)&registers },
-        { users_definition.streams[1], (const struct any_record *)&ends },
         { messages_definition.streams[0], (const struct any_record *)&posts },
     };
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof loads / sizeof *loads; i++) {
         void *state = loads[i].worker->state_create();
         ck_assert_int_eq(loads[i].worker->load(state, db.pg, &arena, &loads[i].command, 1, false), OK);
         loads[i].worker->state_destroy(state);
     }
-    const struct sessions_fact ended = { SESSIONS_SESSION_ENDED };
-    const struct placed_fact placed = { (const struct any_record *)&ended, 0, 0 };
-    database_fold(&db, users_definition.streams[1], &placed, 1, 0);
     created(1, ROOM_KIND_PUBLIC, 1, "lobby");
     joined(1, 2);
 }
@@ -475,29 +350,21 @@ static void load_and_fold_everything(void)
 /* The plans of the views' own statements, over tables of some size and with plans that do not know the parameters. */
 START_TEST(every_statement_walks_over_indexes)
 {
-    database_run(
-        &db,
-        "INSERT INTO messages.rooms SELECT gen_random_uuid(), 'room', 1 + n % 3, 1, 0, now(), "
-        "gen_random_uuid(), n FROM generate_series(1, 5000) n;"
-        "INSERT INTO messages.members SELECT room_id, created_by, 1, now() FROM messages.rooms;"
-        "INSERT INTO messages.members SELECT room_id, gen_random_uuid(), 2, now() FROM messages.rooms, "
-        "generate_series(1, 3);"
-        "INSERT INTO messages.messages SELECT room_id, n, gen_random_uuid(), created_by, now() FROM "
-        "messages.rooms, generate_series(1, 10) n;"
-        "INSERT INTO users.accounts SELECT gen_random_uuid(), 'x', ('u' || n)::bytea, 'y', ('e' || "
-        "n)::bytea, 'f', 'l', 'p', '{}', now(), n"
-        "  FROM generate_series(1, 5000) n;"
-        "INSERT INTO users.sessions SELECT gen_random_uuid(), user_id, 'h', now(), 'd', 'a', now() FROM users.accounts;"
-        "ANALYZE; SET plan_cache_mode = force_generic_plan;"
-        "CREATE FUNCTION plan(statement text) RETURNS text LANGUAGE plpgsql AS 'DECLARE line text; whole "
-        "text := ''''; BEGIN"
-        "  FOR line IN EXECUTE ''EXPLAIN EXECUTE '' || statement LOOP whole := whole || line || chr(10); "
-        "END LOOP; RETURN whole; END'");
+    database_run(&db, "INSERT INTO messages.rooms SELECT gen_random_uuid(), 'room', 1 + n % 3, 1, 0, now(), "
+                      "gen_random_uuid(), n FROM generate_series(1, 5000) n;"
+                      "INSERT INTO messages.members SELECT room_id, created_by, 1, now() FROM messages.rooms;"
+                      "INSERT INTO messages.members SELECT room_id, gen_random_uuid(), 2, now() FROM messages.rooms, "
+                      "generate_series(1, 3);"
+                      "INSERT INTO messages.messages SELECT room_id, n, gen_random_uuid(), created_by, now() FROM "
+                      "messages.rooms, generate_series(1, 10) n;"
+                      "ANALYZE; SET plan_cache_mode = force_generic_plan;"
+                      "CREATE FUNCTION plan(statement text) RETURNS text LANGUAGE plpgsql AS 'DECLARE line text; whole "
+                      "text := ''''; BEGIN"
+                      "  FOR line IN EXECUTE ''EXPLAIN EXECUTE '' || statement LOOP whole := whole || line || chr(10); "
+                      "END LOOP; RETURN whole; END'");
     struct room_view room, *rooms;
     struct member_view *members;
-    struct account_view account;
     struct message_page pages[] = { { .after = -1, .limit = 50 }, { .after = 0, .limit = 50 } };
-    struct str name;
     bool found;
     size_t count;
     const struct uuid nobody = id('u', 1);
@@ -506,9 +373,6 @@ START_TEST(every_statement_walks_over_indexes)
     ck_assert_int_eq(room_find(db.pg, &arena, nobody, nobody, &room, &found), OK);
     ck_assert_int_eq(member_list(db.pg, &arena, nobody, uuid_nil, 50, &members, &count), OK);
     ck_assert_int_eq(message_pages(db.pg, &arena, pages, 2), OK);
-    ck_assert_int_eq(account_find(db.pg, &arena, nobody, &account, &found), OK);
-    ck_assert_int_eq(account_find_by_login(db.pg, &arena, hash(1), hash(2), &account, &found), OK);
-    ck_assert_int_eq(account_usernames(db.pg, &arena, &nobody, 1, &name), OK);
     load_and_fold_everything();
 
 #define ID "'01000000-0000-0000-7500-000000000001'"
@@ -520,16 +384,9 @@ START_TEST(every_statement_walks_over_indexes)
         "messages_list_members(" ID "," ID ",50)",
         "messages_page_before(" ID ",7,50)",
         "messages_page_after(" ID ",7,50)",
-        "users_find_account(" ID ")",
         "messages_load_rooms(ARRAY[" ID "]::uuid[])",
         "messages_load_members(ARRAY[" ID "]::uuid[],ARRAY[" ID "]::uuid[])",
         "messages_update_rooms(ARRAY[" ID "]::uuid[],'{1}','{1}','{1}')",
-        "users_load_accounts(ARRAY[" ID "]::uuid[],'{a}','{b}')",
-        "users_load_sessions(ARRAY[" ID "]::uuid[],ARRAY[" ID "]::uuid[])",
-        "users_update_sessions(ARRAY[" ID "]::uuid[],ARRAY[" ID
-        "]::uuid[],'{a}',ARRAY[now()],ARRAY[now()],ARRAY[now()])",
-        "users_find_account_by_login('a','b')",
-        "users_find_usernames(ARRAY[" ID "]::uuid[])",
     };
     for (size_t i = 0; i < sizeof statements / sizeof *statements; i++) {
         const struct str plan =
@@ -579,11 +436,6 @@ int main(void)
     TCase *views = tcase_create("views");
     tcase_add_checked_fixture(views, setup, teardown);
     tcase_set_timeout(views, 60);
-    tcase_add_test(views, an_account_is_found_by_id_username_and_e_mail);
-    tcase_add_test(views, an_erased_account_has_no_texts_and_everybody_is_a_user);
-    tcase_add_test(views, usernames_come_in_the_order_of_the_ids);
-    tcase_add_test(views, an_account_is_shown_with_its_e_mail_address_to_its_person_only);
-    tcase_add_test(views, what_is_typed_into_a_login_form_is_trimmed_and_folded);
     tcase_add_test(views, a_room_is_found_by_who_may_see_it);
     tcase_add_test(views, rooms_are_listed_newest_first_whatever_the_size_of_a_page);
     tcase_add_test(views, members_are_listed_in_order_of_their_ids);

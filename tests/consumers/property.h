@@ -1,0 +1,34 @@
+/* The property test's streams: for each a random command of a story, and every question about it. A story has ids and
+ * names of its own. */
+#pragma once
+
+#include "consumers/worker.h"
+
+enum { PEOPLE = 3 }; /* of a story */
+
+struct game {
+    size_t command_size, fact_size;
+    void (*random)(struct arena *arena, uint32_t story, struct any_record *ret);
+    /* Fills the nth question; false after the last. */
+    bool (*question)(struct arena *arena, uint32_t story, uint32_t n, struct any_record *ret);
+    /* What an accepted fact says that comes from the state; may be NULL. */
+    int64_t (*from_state)(const struct any_record *fact);
+    /* Copies what a fact has of the state's memory, which lives no longer than a batch; may be NULL. */
+    void (*keep)(struct arena *arena, struct any_record *fact);
+    /* What the folds write, and in which order a table's rows are compared; ended by NULL. */
+    const struct game_table {
+        const char *name, *key;
+    } * tables;
+};
+
+extern const struct game accounts_game, sessions_game, rooms_game;
+
+/* --- chance --- */
+
+uint32_t any(uint32_t below);
+/* The id of the nth thing of a kind in a story. */
+struct uuid id_of(uint32_t story, char kind, uint32_t n);
+/* 32 bytes, likewise. */
+struct str hash_of(struct arena *arena, uint32_t story, char kind, uint32_t n);
+/* What opening a sealed field may give: text, text that no table takes, nothing because its person was erased. */
+struct sealed text_of(struct arena *arena);
