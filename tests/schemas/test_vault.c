@@ -380,7 +380,8 @@ START_TEST(no_clear_text_is_in_an_encoded_record)
     struct uuid user = ensured(), subjects[8];
     struct accounts_command c = {
         .type = ACCOUNTS_REGISTER_ACCOUNT,
-        .register_account = { .user_id = user,
+        .register_account = { .meta = { .actor = user },
+                              .user_id = user,
                               .username = { .clear = STR("marguerite") },
                               .email = { .clear = STR("marguerite@example.org") },
                               .first_name = { .clear = STR("Marguerite") },
@@ -401,7 +402,8 @@ START_TEST(no_clear_text_is_in_an_encoded_record)
     /* A fact carries its command's ciphertext on: the same field of the same subject opens there too. */
     struct accounts_fact f = {
         .type = ACCOUNTS_ACCOUNT_REGISTERED,
-        .account_registered = { .user_id = user,
+        .account_registered = { .meta = { .actor = user },
+                                .user_id = user,
                                 .username = { .cipher = c.register_account.username.cipher },
                                 .email = { .cipher = c.register_account.email.cipher },
                                 .first_name = { .cipher = c.register_account.first_name.cipher },
