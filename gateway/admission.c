@@ -1,8 +1,10 @@
 #include "gateway/admission.h"
 
+#include "gateway/answer_headers.h"
+
 #include <stdio.h>
 
-static void allow_header(struct request *r, unsigned allowed)
+static void allow_header(struct request *r, unsigned allowed, bool may_be_preflight)
 {
     char text[64];
     size_t len = 0;
@@ -13,6 +15,8 @@ static void allow_header(struct request *r, unsigned allowed)
         len += (size_t)snprintf(text + len, sizeof text - len, "HEAD, ");
     snprintf(text + len, sizeof text - len, "OPTIONS");
     response_header(r, "Allow", "%s", text);
+    if (may_be_preflight)
+        answer_preflight(r, text);
 }
 
 /* false: the response is filled. */
@@ -30,12 +34,12 @@ static bool find_route(const struct admission *a, struct request *r, struct str 
     }
     if (is_options) {
         r->response.status = 204;
-        allow_header(r, allowed);
+        allow_header(r, allowed, true);
         return false;
     }
     if (!route || !known) {
         problem(r, 405, "method_not_allowed", NULL, "This path does not know the method; Allow says which it knows.");
-        allow_header(r, allowed);
+        allow_header(r, allowed, false);
         return false;
     }
     r->route = route;
@@ -99,8 +103,18 @@ static bool check_length(const struct admission *a, struct request *r, const str
     return false;
 }
 
+static bool admit_user(const struct admission *a, struct request *r)
+{
+    if (r->route->auth == AUTH_NONE)
+        return true;
+    return a->authenticate(r) && (!a->limit || a->limit(r, LIMIT_BY_USER)) && admission_role(r);
+}
+
 bool admission_check(const struct admission *a, struct request *r, struct str method, const struct http_facts *facts)
 {
-    return find_route(a, r, method, facts->path) && (r->route->auth == AUTH_NONE || a->authenticate(r)) &&
-           parse_ids(r) && query_check(r) && check_media_type(r, facts) && check_length(a, r, facts);
+    bool found = find_route(a, r, method, facts->path);
+    if (a->limit && !a->limit(r, LIMIT_BY_ADDRESS)) /* also who looks for what is not there */
+        return false;
+    return found && admit_user(a, r) && parse_ids(r) && query_check(r) && check_media_type(r, facts) &&
+           check_length(a, r, facts);
 }

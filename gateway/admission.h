@@ -1,5 +1,5 @@
-/* admission: whether a request whose head is well-formed gets a handler. In this order: what there is, who asks, what
- * they send. Pure but for `authenticate`. */
+/* admission: whether a request whose head is well-formed gets a handler. In this order: what there is, how much
+ * the address may ask, who asks, how much they may ask, what they send. Pure but for `authenticate` and `limit`. */
 #pragma once
 
 #include "gateway/http_check.h"
@@ -8,6 +8,7 @@
 struct admission {
     const struct router *router;
     bool (*authenticate)(struct request *r);
+    bool (*limit)(struct request *r, enum limit_by by); /* NULL: no limits */
     size_t max_body_bytes;
 };
 

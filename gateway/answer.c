@@ -8,7 +8,6 @@
 #include "ops/runtime/log.h"
 
 #define WARNINGS_A_SECOND 20
-#define HEAD_MAX          1024
 #define READ_BYTES        (32 * 1024) /* asked of `read` at once */
 
 /* A 503 without a reason is load that was turned away on purpose, 501 and 505 are the client's doing: the metrics count
@@ -65,13 +64,6 @@ static void finish(struct answers *a, struct request *r, int64_t took_us)
     log_request(a, r, took_us);
 }
 
-static const char *content_type(const struct response *response)
-{
-    if (response->content_type)
-        return response->content_type;
-    return response->status >= 400 ? "application/problem+json" : "application/json";
-}
-
 enum MHD_Result answer_queue(struct answers *a, struct request *r, int64_t took_us)
 {
     finish(a, r, took_us);
@@ -82,13 +74,10 @@ enum MHD_Result answer_queue(struct answers *a, struct request *r, int64_t took_
             : MHD_create_response_from_buffer(response->body.len, response->body.ptr, MHD_RESPMEM_PERSISTENT);
     if (!out)
         return MHD_NO;
-    if (response->body.len > 0 || response->next)
-        MHD_add_response_header(out, "Content-Type", content_type(response));
-    MHD_add_response_header(out, "X-Content-Type-Options", "nosniff");
-    MHD_add_response_header(out, "Cache-Control", "no-store");
-    MHD_add_response_header(out, "X-Request-Id", r->request_id);
-    for (size_t i = 0; i < response->header_count; i++)
-        MHD_add_response_header(out, response->headers[i].name, response->headers[i].value);
+    struct answer_header headers[ANSWER_HEADERS_MAX];
+    size_t count = answer_headers(&a->headers, r, headers);
+    for (size_t i = 0; i < count; i++)
+        MHD_add_response_header(out, headers[i].name, headers[i].value);
     if (atomic_load_explicit(&a->draining, memory_order_relaxed))
         MHD_add_response_header(out, "Connection", "close");
     enum MHD_Result result = MHD_queue_response(r->connection, (unsigned)response->status, out);
@@ -103,18 +92,20 @@ void answer_send_past(struct answers *a, struct request *r, int64_t took_us)
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     if (!info)
         return;
-    char head[HEAD_MAX];
-    int len = snprintf(
-        head, sizeof head,
-        "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nX-Content-Type-Options: nosniff\r\n"
-        "Cache-Control: no-store\r\nX-Request-Id: %s\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n",
-        response->status, status_text(response->status), content_type(response), r->request_id, response->body.len);
-    struct iovec parts[] = { { head, (size_t)len }, { response->body.ptr, response->body.len } };
+    struct answer_header headers[ANSWER_HEADERS_MAX];
+    size_t count = answer_headers(&a->headers, r, headers);
+    struct buf head = { 0 };
+    buf_printf(&head, "HTTP/1.1 %d %s\r\n", response->status, status_text(response->status));
+    for (size_t i = 0; i < count; i++)
+        buf_printf(&head, "%s: %s\r\n", headers[i].name, headers[i].value);
+    buf_printf(&head, "Connection: close\r\nContent-Length: %zu\r\n\r\n", response->body.len);
+    struct iovec parts[] = { { head.ptr, head.len }, { response->body.ptr, response->body.len } };
     struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
     if (sendmsg(info->connect_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
         shutdown(info->connect_fd, SHUT_WR);
     else
         shutdown(info->connect_fd, SHUT_RDWR);
+    buf_finish(&head);
 }
 
 enum MHD_Result answer_queue_abandoned(struct answers *a, struct MHD_Connection *connection, const struct route *route,

@@ -5,10 +5,12 @@
 #include <microhttpd.h>
 #include <stdatomic.h>
 
+#include "gateway/answer_headers.h"
 #include "gateway/http_metrics.h"
 
 struct answers {
     const struct http_metrics *metrics;
+    struct answer_headers_options headers;
     MHD_ContentReaderCallback read; /* of a response that has more than its body; its context is the request */
     atomic_bool draining;           /* each answer ends its connection */
 

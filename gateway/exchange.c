@@ -121,6 +121,8 @@ static void exchange_clear(struct exchange *e, struct MHD_Connection *connection
     r->connection = connection;
     r->route = NULL;
     r->client = (struct client){ 0 };
+    r->origin = NULL;
+    r->rate_count = 0;
     r->query = (struct str){ 0 };
     r->body = NULL;
     r->claims = (struct claims){ 0 };
@@ -131,7 +133,7 @@ static void exchange_clear(struct exchange *e, struct MHD_Connection *connection
     r->fresh_subject = uuid_nil;
     r->received_at = r->deadline_us = 0;
     r->response.status = 0;
-    r->response.content_type = NULL;
+    r->response.content_type = r->response.security_policy = NULL;
     r->response.header_count = 0;
     r->response.next = NULL;
     r->why = NULL;
@@ -289,6 +291,7 @@ static enum MHD_Result take_head(struct exchange *e, const char *method, const c
     if (too_many)
         head.count = HTTP_MAX_HEADERS;
     r->client = find_client(e, &head);
+    r->origin = cors_allow(e->all->options.headers.cors, &head);
     bool good = http_check(&head, arena_alloc_raw(&r->arena, e->target.len), &e->facts, &fault);
     identify(e);
     if (e->all->options.layout_known && !too_many && !http_layout_is_clean(&head, e->target_in_place, size)) {
@@ -311,6 +314,7 @@ static enum MHD_Result take_head(struct exchange *e, const char *method, const c
                 fault.detail);
         return refuse(e, false);
     }
+    e->facts.path = route_path(e->all->options.aliases, e->facts.path, &r->arena);
     r->query = e->facts.query;
     r->respond_async = e->facts.respond_async;
     if (!admission_check(&e->all->admission, r, head.method, &e->facts))
@@ -476,8 +480,8 @@ static enum MHD_Result take_end_of_body(struct exchange *e)
 }
 
 /* The socket leaves libmicrohttpd, which closes another one in its place: its own upgrade only knows status 101 and
- * keeps the connection's memory for as long as the socket lives. A connection that was suspended is in no epoll set until it
- * waits again, so its descriptor may change its meaning here. */
+ * keeps the connection's memory for as long as the socket lives. A connection that was suspended is in no epoll set
+ * until it waits again, so its descriptor may change its meaning here. */
 static enum MHD_Result hand_over(struct exchange *e)
 {
     struct request *r = &e->request;
@@ -633,9 +637,15 @@ struct exchanges *exchanges_create(const struct exchanges_options *options)
     struct exchanges *all = mem_alloc(sizeof *all);
     all->options = *options;
     all->router = router_create(options->routes);
-    all->admission = (struct admission){ all->router, options->authenticate, options->max_body_bytes };
+    all->admission = (struct admission){
+        .router = all->router,
+        .authenticate = options->authenticate,
+        .limit = options->limit,
+        .max_body_bytes = options->max_body_bytes,
+    };
     all->answers.metrics = options->metrics;
     all->answers.read = read_pieces;
+    all->answers.headers = options->headers;
     pthread_mutex_init(&all->lock, NULL);
     return all;
 }

@@ -10,6 +10,7 @@
 
 #include <microhttpd.h>
 
+#include "gateway/answer_headers.h"
 #include "gateway/connections.h"
 #include "gateway/http_metrics.h"
 
@@ -27,6 +28,9 @@ struct exchanges_options {
     const uint8_t *hash_key; /* 32 bytes */
     bool layout_known;       /* see http_layout.h */
     const struct proxies *proxies;
+    struct answer_headers_options headers;
+    const struct route_alias *aliases;
+    bool (*limit)(struct request *r, enum limit_by by);
     size_t max_header_bytes, max_body_bytes;
     int64_t read_timeout_us, write_timeout_us, idle_timeout_us;
     int64_t deadline_us; /* for the handler's work */

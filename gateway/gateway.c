@@ -10,6 +10,7 @@
 #include "gateway/live/live.h"
 #include "gateway/page_cache.h"
 #include "gateway/password.h"
+#include "gateway/rate_limits.h"
 #include "gateway/refresh_token.h"
 #include "gateway/throttle.h"
 #include "gateway/token.h"
@@ -39,6 +40,7 @@ const struct setting gateway_settings[] = {
 };
 
 #define OUTCOMES "Outcomes of commands by the way they came; late: the request had been answered 202."
+#define LIMITED  "Requests answered 429 by the limit that they met."
 #define PAGES    "Pages of messages by where they were read."
 const struct metric gateway_metrics[GATEWAY_METRICS] = {
     [METRIC_COMMANDS_WAITING] = { "aether_gateway_commands_waiting", NULL, METRIC_GAUGE,
@@ -59,6 +61,11 @@ const struct metric gateway_metrics[GATEWAY_METRICS] = {
     [METRIC_PAGES_LOCAL] = { "aether_gateway_pages_total", "from=\"memory\"", METRIC_COUNTER, PAGES },
     [METRIC_PAGES_REDIS] = { "aether_gateway_pages_total", "from=\"redis\"", METRIC_COUNTER, PAGES },
     [METRIC_PAGES_POSTGRES] = { "aether_gateway_pages_total", "from=\"postgres\"", METRIC_COUNTER, PAGES },
+    [METRIC_LIMITED_AUTH] = { "aether_gateway_limited_total", "limit=\"auth\"", METRIC_COUNTER, LIMITED },
+    [METRIC_LIMITED_ADDRESS] = { "aether_gateway_limited_total", "limit=\"address\"", METRIC_COUNTER, LIMITED },
+    [METRIC_LIMITED_USER] = { "aether_gateway_limited_total", "limit=\"user\"", METRIC_COUNTER, LIMITED },
+    [METRIC_LIMITS_SHARED] = { "aether_gateway_limits_shared", NULL, METRIC_GAUGE,
+                               "1 while limits are shared through Redis; 0: each gateway counts for itself." },
     [METRIC_COMMAND_SECONDS] = { "aether_gateway_command_seconds", NULL, METRIC_HISTOGRAM,
                                  "From the append of a command to its outcome." },
     [METRIC_LIVE_CONNECTIONS] = { "aether_gateway_live_connections", NULL, METRIC_GAUGE,
@@ -69,7 +76,8 @@ const struct metric gateway_metrics[GATEWAY_METRICS] = {
     [METRIC_LIVE_DELIVERIES] = { "aether_gateway_live_deliveries_total", NULL, METRIC_COUNTER,
                                  "Events told, one for each listener." },
     [METRIC_LIVE_RESYNCS] = { "aether_gateway_live_resyncs_total", NULL, METRIC_COUNTER,
-                              "Listeners told to look for themselves, since they read too slowly or were away too long." },
+                              "Listeners told to look for themselves, since they read too slowly or were away too "
+                              "long." },
 };
 
 void gateway_measure(struct gateway *g)
@@ -108,6 +116,7 @@ static err gateway_fill(struct gateway *g)
     token_derive_key(g->tokens, "throttle", key);
     g->throttle = throttle_create(config, key);
     g->access = access_memory_create(config);
+    TRY(rate_limits_create(config, g->metrics, &g->limits));
     TRY(password_create(config, &g->password));
     TRY(vault_create(config, &g->vault));
     TRY(pool_create(&(struct pool_options){ .name = "reads",
@@ -175,6 +184,7 @@ void gateway_destroy(struct gateway *g)
     throttle_destroy(g->throttle);
     refresh_tokens_destroy(g->refresh_tokens);
     tokens_destroy(g->tokens);
+    rate_limits_destroy(g->limits);
     page_cache_destroy(g->pages);
     accepted_destroy(g->accepted);
     sodium_memzero(g->hash_key, sizeof g->hash_key);

@@ -11,6 +11,7 @@
 struct accepted;
 struct access_memory;
 struct cursors;
+struct rate_limits;
 struct live;
 struct page_cache;
 struct password;
@@ -30,6 +31,7 @@ struct gateway {
     struct access_memory *access;
     struct refresh_tokens *refresh_tokens;
     struct throttle *throttle;
+    struct rate_limits *limits;
     struct cursors *cursors;
     struct password *password;
     struct page_cache *pages;
@@ -53,6 +55,10 @@ enum gateway_metric {
     METRIC_PAGES_LOCAL,
     METRIC_PAGES_REDIS,
     METRIC_PAGES_POSTGRES,
+    METRIC_LIMITED_AUTH,
+    METRIC_LIMITED_ADDRESS,
+    METRIC_LIMITED_USER,
+    METRIC_LIMITS_SHARED,
     METRIC_COMMAND_SECONDS,
     METRIC_LIVE_CONNECTIONS,
     METRIC_LIVE_ACCEPTED,

@@ -6,9 +6,11 @@
 #include "gateway/access.h"
 #include "gateway/gateway.h"
 #include "gateway/json_arena.h"
+#include "gateway/keys.h"
 #include "gateway/live/live.h"
 #include "gateway/password.h"
 #include "gateway/probes.h"
+#include "gateway/rate_limits.h"
 #include "gateway/server.h"
 #include "gateway/throttle.h"
 #include "gateway/token.h"
@@ -20,9 +22,9 @@
 #define GRACE_US 1500000 /* for outcomes that are on their way when we are asked to stop */
 
 static const struct setting *const tables[] = {
-    http_settings,   gateway_settings, token_settings, password_settings, throttle_settings,
-    access_settings, live_settings,    vault_settings, producer_settings, codec_settings,
-    topics_settings, runtime_settings, NULL,
+    http_settings,     gateway_settings,  token_settings,  keys_settings,    rate_limits_settings,
+    password_settings, throttle_settings, access_settings, live_settings,    vault_settings,
+    producer_settings, codec_settings,    topics_settings, runtime_settings, NULL,
 };
 
 struct program {
@@ -44,11 +46,13 @@ static err program_start(struct program *p)
     const struct server_options options = {
         .config = p->config,
         .routes = routes,
+        .aliases = route_aliases,
         .metrics = p->metrics,
         .health = p->health,
         .gateway = p->gateway,
         .authenticate = token_authenticate,
         .admit = access_admit,
+        .limit = rate_limits_admit,
         .hash_key = p->gateway->hash_key,
         .deadline_ms = config_int(p->config, "gateway.deadline_ms"),
         .kept_sockets = live_max_connections(p->config),

@@ -85,7 +85,7 @@ void problem_fields(struct request *r, int status, const char *code, const char 
                     const struct problem_field *fields, size_t count)
 {
     r->response.header_count = 0;
-    r->response.content_type = NULL;
+    r->response.content_type = r->response.security_policy = NULL;
     struct json j = response_json(r, status);
     json_open(&j, '{');
     /* The kind of problem is told by `code`; there is no page behind a type. */

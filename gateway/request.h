@@ -31,10 +31,19 @@ struct claims {
     int64_t expires_at; /* Unix ms */
 };
 
+enum limit_by { LIMIT_BY_ADDRESS, LIMIT_BY_USER };
+
+/* What the answer tells of a limit that the request counted against. */
+struct rate {
+    const char *name; /* constant */
+    int64_t quota, window_s, remaining, reset_s;
+};
+
 struct response {
     int status;
     struct buf body;          /* JSON unless content_type says otherwise */
     const char *content_type; /* NULL: application/json, or application/problem+json when status >= 400 */
+    const char *security_policy; /* Content-Security-Policy, constant; NULL: nothing may be loaded, run or framed */
     struct {
         const char *name; /* constant */
         char value[160];
@@ -52,6 +61,9 @@ struct request {
     struct MHD_Connection *connection;
     const struct route *route;
     struct client client;             /* who it comes from (client_address.h) */
+    const char *origin;               /* Access-Control-Allow-Origin of the answer; NULL: none */
+    struct rate rates[2];             /* by address, by user */
+    size_t rate_count;
     struct arena arena;               /* lives until the answer is sent */
     struct str params[REQUEST_MAX_PARAMS]; /* {name} parts of the path, in order */
     struct uuid ids[REQUEST_MAX_PARAMS];   /* the same as UUIDs, where the route says they are (checked) */

@@ -22,6 +22,9 @@ enum request_step sessions_delete(struct request *r);
 extern const struct body change_password_body;
 enum request_step password_change(struct request *r);
 
+/* token.c */
+enum request_step keys_show(struct request *r);
+
 /* account.c */
 extern const struct shape account_shape, own_account_shape;
 

@@ -132,3 +132,13 @@ const struct route *router_find(const struct router *router, enum method method,
     *ret_allowed = node->allowed;
     return node->rows[method];
 }
+
+struct str route_path(const struct route_alias *aliases, struct str path, struct arena *arena)
+{
+    for (const struct route_alias *alias = aliases; alias && alias->prefix; alias++) {
+        size_t len = strlen(alias->prefix);
+        if (path.len >= len && memcmp(path.ptr, alias->prefix, len) == 0 && (path.len == len || path.ptr[len] == '/'))
+            return str_of(arena_printf(arena, "%s%.*s", alias->stands_for, (int)(path.len - len), path.ptr + len));
+    }
+    return path;
+}

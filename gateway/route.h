@@ -68,6 +68,16 @@ struct route {
 
 extern const struct route routes[]; /* ended by path NULL */
 
+/* What lies under `prefix` is what lies under `stands_for`. */
+struct route_alias {
+    const char *prefix, *stands_for; /* whole segments */
+};
+
+extern const struct route_alias route_aliases[]; /* ended by prefix NULL */
+
+/* The path as the table writes it, in the arena when it is another one. `aliases` may be NULL. */
+struct str route_path(const struct route_alias *aliases, struct str path, struct arena *arena);
+
 /* The table as a tree of path segments: a look-up costs one comparison of a segment for each sibling on the way. The
  * table is kept, not copied, and must have no two rows that answer the same request (asserted). Read-only once made. */
 struct router;

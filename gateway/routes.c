@@ -3,6 +3,13 @@
 #include "gateway/list.h"
 #include "gateway/resources.h"
 
+/* Clients of systems like this one call these without a version. */
+const struct route_alias route_aliases[] = {
+    { "/api/auth", "/api/v1/auth" },
+    { "/api/health", "/api/v1/health" },
+    { 0 },
+};
+
 const struct route routes[] = {
     { POST, "/api/v1/auth/register", "auth_register", AUTH_NONE, &register_body, auth_register,
       "Make an account and log in.", .answers = ANSWERS({ 201, &login_shape }),
@@ -86,6 +93,8 @@ const struct route routes[] = {
     { POST, "/api/v1/live/tickets", "live_ticket", AUTH_USER, NULL, live_ticket,
       "A ticket that opens the live feed once, for clients that cannot send headers." },
 
+    { GET, "/.well-known/jwks.json", "keys_show", AUTH_NONE, NULL, keys_show,
+      "The public keys of access tokens (RFC 7517)." },
     { GET, "/api/v1/operations/{operation}", "operations_get", AUTH_USER, NULL, operations_get,
       "What became of a request that was answered 202.", .answers = ANSWERS({ 200, &operation_shape }),
       .problems = "operation_not_found" },

@@ -2,6 +2,7 @@
 
 #include <microhttpd.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -45,6 +46,14 @@ const struct setting http_settings[] = {
     { "gateway.proxy_header", SETTING_CHOICE, .def = "x-forwarded-for", .choices = "x-forwarded-for|forwarded",
       .doc = "The header those proxies write: X-Forwarded-For (and X-Forwarded-Proto) or Forwarded (RFC 7239). The "
              "other one is not looked at, since it may be the client's." },
+    { "gateway.cors_origins", SETTING_TEXT, .def = "", .max = 4096,
+      .doc =
+          "Origins of pages that may call this API from a browser, like https://app.example.org, separated by commas; "
+          "*: all. Empty: none." },
+    { "gateway.hsts_max_age_s", SETTING_INT, .def = "31536000", .min = 0, .max = 315360000, .unit = "s",
+      .doc =
+          "How long browsers are told to come over TLS only (Strict-Transport-Security), when a configured proxy says "
+          "that they did. 0: not at all." },
     { 0 },
 };
 
@@ -63,6 +72,8 @@ struct server {
     struct lane *lanes;
     int lane_count;
     struct proxies proxies;
+    struct cors cors;
+    char transport_security[64]; /* "": none */
     int64_t drain_timeout_us;
     atomic_bool draining;
 };
@@ -189,6 +200,9 @@ static struct exchanges *start_exchanges(struct server *s, const struct config *
         .hash_key = s->options.hash_key,
         .layout_known = layout_known,
         .proxies = &s->proxies,
+        .headers = { .cors = &s->cors, .transport_security = s->transport_security[0] ? s->transport_security : NULL },
+        .aliases = s->options.aliases,
+        .limit = s->options.limit,
         .max_header_bytes = (size_t)config_int(config, "gateway.max_header_bytes"),
         .max_body_bytes = (size_t)config_int(config, "gateway.max_body_bytes"),
         .read_timeout_us = config_int(config, "gateway.read_timeout_ms") * 1000,
@@ -203,6 +217,10 @@ static err server_start(struct server *s, const struct config *config)
     s->proxies.header =
         strcmp(config_text(config, "gateway.proxy_header"), "forwarded") == 0 ? PROXY_FORWARDED : PROXY_X_FORWARDED_FOR;
     TRY(proxies_parse(config_text(config, "gateway.proxies"), &s->proxies));
+    TRY(cors_parse(config_text(config, "gateway.cors_origins"), &s->cors));
+    int64_t max_age_s = config_int(config, "gateway.hsts_max_age_s");
+    if (max_age_s > 0)
+        snprintf(s->transport_security, sizeof s->transport_security, "max-age=%lld", (long long)max_age_s);
     struct connections_options options = {
         .address = config_text(config, "gateway.address"),
         .port = (int)config_int(config, "gateway.port"),
@@ -294,5 +312,6 @@ void server_destroy(struct server *s)
     server_stop(s);
     connections_destroy(s->connections);
     exchanges_destroy(s->exchanges);
+    cors_finish(&s->cors);
     free(s);
 }

@@ -20,11 +20,12 @@ struct server;
 extern const struct setting http_settings[];
 
 struct server_options {
-    const struct config *config;  /* http_settings */
-    const struct route *routes;   /* kept */
-    struct http_metrics *metrics; /* of the same routes; the caller's */
-    struct health *health;        /* the caller's; NULL: always ready */
-    struct gateway *gateway;      /* handed to the handlers as r->gateway */
+    const struct config *config;       /* http_settings */
+    const struct route *routes;        /* kept */
+    const struct route_alias *aliases; /* of paths; NULL: none */
+    struct http_metrics *metrics;      /* of the same routes; the caller's */
+    struct health *health;             /* the caller's; NULL: always ready */
+    struct gateway *gateway;           /* handed to the handlers as r->gateway */
     /* Fills r->claims, or a problem and returns false (token_authenticate). For routes with .auth; may be NULL when
      * there are none. */
     bool (*authenticate)(struct request *r);
@@ -32,6 +33,8 @@ struct server_options {
      * response untouched to let the handler run, or filled to answer instead; or hands the request on, and whoever
      * resumes it does the same. The handler runs on the connection's thread either way. NULL: none. */
     enum request_step (*admit)(struct request *r);
+    /* Whether one more may come; fills a problem and returns false (rate_limits_admit). NULL: no limits. */
+    bool (*limit)(struct request *r, enum limit_by by);
     const uint8_t *hash_key; /* 32 bytes, for r->hash; kept */
     int64_t deadline_ms;     /* r->deadline_us lies this far ahead */
     int kept_sockets;        /* that handlers take over (request.h), at once, at most */

@@ -7,13 +7,16 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+#include "gateway/base64url.h"
 #include "gateway/gateway.h"
-#include "gateway/route.h"
+#include "gateway/keys.h"
+#include "gateway/resources.h"
 #include "ops/runtime/clock.h"
 
-#define TOKEN_MAX_LEN  2048 /* ours have about 400 bytes; longer ones are not looked at */
+#define TOKEN_MAX_LEN  2048 /* ours have about 500 bytes; longer ones are not looked at */
 #define SECRET_MIN_LEN 32
 #define SECRET_MAX_LEN 256
+#define SIGNATURE_TEXT BASE64URL_LEN(KEY_SIGNATURE_LEN)
 
 /* The memory of checked tokens: sets of four under the token's hash, a lock for every eighth set. */
 #define CACHE_SETS  1024
@@ -23,12 +26,11 @@
 struct checked {
     uint8_t hash[32];
     struct claims claims; /* expires_at 0: empty */
+    const struct key *key;
 };
 
 struct tokens {
-    uint8_t secrets[2][SECRET_MAX_LEN]; /* current, previous */
-    size_t secret_lens[2];
-    char kid[17];
+    struct keys *keys;
     const char *issuer, *audience;
     int64_t access_ttl_s, refresh_ttl_s;
     uint8_t derive_key[crypto_kdf_KEYBYTES];
@@ -40,10 +42,9 @@ struct tokens {
 };
 
 const struct setting token_settings[] = {
-    { "auth.jwt_secret", SETTING_SECRET, .def = NULL, .min = 44, .max = 344,
-      .doc = "Key of access tokens (HS256): at least 32 random bytes in base64, the same for every gateway." },
-    { "auth.jwt_previous_secret", SETTING_SECRET, .def = "", .max = 344,
-      .doc = "The key before the current one: tokens signed with it are still accepted. Empty: none." },
+    { "auth.secret", SETTING_SECRET, .def = NULL, .min = 44, .max = 344,
+      .doc = "Root of the keys of refresh tokens, cursors and request hashes: at least 32 random bytes in base64, the "
+             "same for every gateway." },
     { "auth.issuer", SETTING_TEXT, .def = "aether", .min = 1, .max = 128, .doc = "iss of access tokens." },
     { "auth.audience", SETTING_TEXT, .def = "aether-api", .min = 1, .max = 128, .doc = "aud of access tokens." },
     { "auth.access_ttl_s", SETTING_INT, .def = "900", .min = 5, .max = 86400, .unit = "s",
@@ -60,47 +61,39 @@ static const struct {
 
 #define ROLE_NAMES (sizeof role_names / sizeof *role_names)
 
-static err secret_read(const struct config *config, const char *name, uint8_t ret[SECRET_MAX_LEN], size_t *ret_len)
+static err secret_read(const struct config *config, uint8_t ret_key[crypto_kdf_KEYBYTES])
 {
-    const char *text = config_text(config, name);
-    *ret_len = 0;
-    if (*text == '\0')
-        return OK;
+    const char *text = config_text(config, "auth.secret");
+    uint8_t secret[SECRET_MAX_LEN];
     size_t len;
-    if (sodium_base642bin(ret, SECRET_MAX_LEN, text, strlen(text), NULL, &len, NULL, sodium_base64_VARIANT_ORIGINAL) !=
-        0)
-        return err_set(FATAL, "%s is not base64; make one with: openssl rand -base64 32", name);
+    if (sodium_base642bin(secret, sizeof secret, text, strlen(text), NULL, &len, NULL,
+                          sodium_base64_VARIANT_ORIGINAL) != 0)
+        return err_set(FATAL, "auth.secret is not base64; make one with: openssl rand -base64 32");
     if (len < SECRET_MIN_LEN)
-        return err_set(FATAL, "%s has %zu bytes; at least %d are needed: openssl rand -base64 32", name, len,
+        return err_set(FATAL, "auth.secret has %zu bytes; at least %d are needed: openssl rand -base64 32", len,
                        SECRET_MIN_LEN);
-    *ret_len = len;
+    crypto_generichash(ret_key, crypto_kdf_KEYBYTES, secret, len, (const uint8_t *)"aether.derive", 13);
+    sodium_memzero(secret, sizeof secret);
     return OK;
 }
 
 err tokens_create(const struct config *config, struct tokens **ret)
 {
     struct tokens *t = mem_alloc(sizeof *t);
-    err e = secret_read(config, "auth.jwt_secret", t->secrets[0], &t->secret_lens[0]);
-    if (e == OK)
-        e = secret_read(config, "auth.jwt_previous_secret", t->secrets[1], &t->secret_lens[1]);
-    if (e == OK && t->secret_lens[0] == 0)
-        e = err_set(FATAL, "auth.jwt_secret is empty; make one with: openssl rand -base64 32");
-    if (e != OK) {
-        sodium_memzero(t, sizeof *t);
-        free(t);
-        return e;
-    }
     t->issuer = config_text(config, "auth.issuer");
     t->audience = config_text(config, "auth.audience");
     t->access_ttl_s = config_int(config, "auth.access_ttl_s");
     t->refresh_ttl_s = config_int(config, "auth.refresh_ttl_s");
-    crypto_generichash(t->derive_key, sizeof t->derive_key, t->secrets[0], t->secret_lens[0],
-                       (const uint8_t *)"aether.derive", 13);
-    uint8_t kid[32];
-    token_derive_key(t, "keyident", kid);
-    sodium_bin2hex(t->kid, sizeof t->kid, kid, sizeof t->kid / 2);
     for (size_t i = 0; i < CACHE_LOCKS; i++)
         pthread_mutex_init(&t->locks[i].lock, NULL);
+    err e = secret_read(config, t->derive_key);
+    if (e == OK)
+        e = keys_create(config, &t->keys);
+    if (e != OK) {
+        tokens_destroy(t);
+        return e;
+    }
+
     *ret = t;
     return OK;
 }
@@ -109,6 +102,7 @@ void tokens_destroy(struct tokens *t)
 {
     if (!t)
         return;
+    keys_destroy(t->keys);
     for (size_t i = 0; i < CACHE_LOCKS; i++)
         pthread_mutex_destroy(&t->locks[i].lock);
     sodium_memzero(t, sizeof *t);
@@ -132,39 +126,66 @@ void token_derive_key(const struct tokens *t, const char purpose[8], uint8_t ret
 
 /* --- access tokens --- */
 
-static int issue_claims(jwt_t *jwt, const struct tokens *t, const struct claims *claims, int64_t now_ms)
+/* The text of one part of a token, in base64url, behind what is in `out`. */
+static void part_append(struct buf *out, const struct buf *json)
 {
-    char user[UUID_TEXT_LEN + 1], session[UUID_TEXT_LEN + 1], roles[64] = "{\"roles\":[";
-    uuid_format(claims->user_id, user);
-    uuid_format(claims->session_id, session);
-    bool comma = false;
-    for (size_t i = 0; i < ROLE_NAMES; i++) {
-        if (!(claims->roles & role_names[i].bit))
-            continue;
-        strcat(strcat(strcat(strcat(roles, comma ? "," : ""), "\""), role_names[i].name), "\"");
-        comma = true;
-    }
-    strcat(roles, "]}");
-    int64_t now_s = now_ms / 1000;
-    /* Each gives 0 or an errno; or-ing them only asks whether one failed. */
-    return jwt_add_header(jwt, "kid", t->kid) | jwt_add_grant(jwt, "iss", t->issuer) |
-           jwt_add_grant(jwt, "aud", t->audience) | jwt_add_grant(jwt, "typ", "access") |
-           jwt_add_grant(jwt, "sub", user) | jwt_add_grant(jwt, "sid", session) | jwt_add_grants_json(jwt, roles) |
-           jwt_add_grant_int(jwt, "iat", (long)now_s) | jwt_add_grant_int(jwt, "exp", (long)(now_s + t->access_ttl_s)) |
-           jwt_set_alg(jwt, JWT_ALG_HS256, t->secrets[0], (int)t->secret_lens[0]);
+    buf_reserve(out, BASE64URL_LEN(json->len) + 1);
+    base64url_encode((const uint8_t *)json->ptr, json->len, out->ptr + out->len);
+    out->len += BASE64URL_LEN(json->len);
+}
+
+static void header_write(struct json *j, const struct key *key)
+{
+    json_open(j, '{');
+    json_field_str(j, "alg", STR("ES256"));
+    json_field_str(j, "typ", STR("JWT"));
+    json_field_str(j, "kid", str_of(key_id(key)));
+    json_close(j, '}');
+}
+
+static void claims_write(struct json *j, const struct tokens *t, const struct claims *claims, int64_t now_s)
+{
+    json_open(j, '{');
+    json_field_str(j, "iss", str_of(t->issuer));
+    json_field_str(j, "aud", str_of(t->audience));
+    json_field_str(j, "typ", STR("access"));
+    json_field_uuid(j, "sub", claims->user_id);
+    json_field_uuid(j, "sid", claims->session_id);
+    json_key(j, "roles");
+    json_open(j, '[');
+    for (size_t i = 0; i < ROLE_NAMES; i++)
+        if (claims->roles & role_names[i].bit)
+            json_str(j, str_of(role_names[i].name));
+    json_close(j, ']');
+    json_field_int(j, "iat", now_s);
+    json_field_int(j, "exp", now_s + t->access_ttl_s);
+    json_close(j, '}');
 }
 
 err token_issue(struct tokens *t, const struct claims *claims, int64_t now_ms, struct arena *arena, struct str *ret)
 {
-    jwt_t *jwt;
-    if (jwt_new(&jwt) != 0)
-        return err_set(RETRY, "no memory for a token");
-    char *text = issue_claims(jwt, t, claims, now_ms) == 0 ? jwt_encode_str(jwt) : NULL;
-    if (text)
-        *ret = arena_str(arena, str_of(text));
-    free(text);
-    jwt_free(jwt);
-    return text ? OK : err_set(RETRY, "a token could not be made");
+    const struct key *key = keys_current(t->keys);
+    struct buf part = { 0 }, text = { 0 };
+    struct json j = json_writer(&part);
+    header_write(&j, key);
+    part_append(&text, &part);
+    buf_char(&text, '.');
+    buf_clear(&part);
+    j = json_writer(&part);
+    claims_write(&j, t, claims, now_ms / 1000);
+    part_append(&text, &part);
+    uint8_t signature[KEY_SIGNATURE_LEN];
+    err e = key_sign(key, buf_view(&text), signature);
+    if (e == OK) {
+        char signed_text[SIGNATURE_TEXT + 1];
+        base64url_encode(signature, sizeof signature, signed_text);
+        buf_char(&text, '.');
+        buf_append(&text, signed_text, SIGNATURE_TEXT);
+        *ret = arena_str(arena, buf_view(&text));
+    }
+    buf_finish(&part);
+    buf_finish(&text);
+    return e;
 }
 
 static bool claim_is(jwt_t *jwt, const char *name, const char *wanted)
@@ -209,9 +230,6 @@ static uint32_t claim_roles(jwt_t *jwt)
 
 static err check_claims(const struct tokens *t, jwt_t *jwt, int64_t now_ms, struct claims *ret)
 {
-    /* HS384 or HS512 with our key would pass the signature, so the algorithm is compared after it. */
-    if (jwt_get_alg(jwt) != JWT_ALG_HS256)
-        return err_set(REJECT, "The token's algorithm is not HS256.");
     if (!claim_is(jwt, "typ", "access"))
         return err_set(REJECT, "This is no access token.");
     if (!claim_is(jwt, "iss", t->issuer))
@@ -232,26 +250,54 @@ static err check_claims(const struct tokens *t, jwt_t *jwt, int64_t now_ms, stru
     return OK;
 }
 
-/* The long way: through libjwt. */
-static err check_fully(const struct tokens *t, struct str token, int64_t now_ms, struct claims *ret)
+/* RFC 8725: the algorithm is ours, not the token's choice (3.1), and each key is for that one only. Whatever the header
+ * says besides, like a key of its own or where to fetch one, is not looked at; what it calls critical is refused. */
+static err check_header(const struct tokens *t, jwt_t *jwt, const struct key **ret)
+{
+    const char *algorithm = jwt_get_header(jwt, "alg"), *kid = jwt_get_header(jwt, "kid");
+    if (!algorithm || strcmp(algorithm, "ES256") != 0)
+        return err_set(REJECT, "The token's algorithm is not ES256.");
+    char *critical = jwt_get_headers_json(jwt, "crit");
+    free(critical);
+    if (critical)
+        return err_set(REJECT, "The token's header has critical extensions; none are understood.");
+    *ret = keys_find(t->keys, str_of(kid));
+    return *ret ? OK : err_set(REJECT, "The token was signed with a key that is not, or no longer, known.");
+}
+
+/* The text that is signed is all before the second dot, the signature all behind it. */
+static bool check_signature(const struct key *key, struct str token)
+{
+    uint8_t signature[KEY_SIGNATURE_LEN];
+    if (token.len <= SIGNATURE_TEXT)
+        return false;
+    size_t len = token.len - SIGNATURE_TEXT - 1;
+    return token.ptr[len] == '.' &&
+           base64url_decode((struct str){ token.ptr + len + 1, SIGNATURE_TEXT }, signature, sizeof signature) &&
+           key_verify(key, (struct str){ token.ptr, len }, signature);
+}
+
+/* The long way. libjwt only takes the token apart: given no key it checks no signature, and that is done here. */
+static err check_fully(const struct tokens *t, struct str token, int64_t now_ms, struct claims *ret,
+                       const struct key **ret_key)
 {
     char text[TOKEN_MAX_LEN + 1]; /* libjwt wants a C string */
     memcpy(text, token.ptr, token.len);
     text[token.len] = '\0';
-    if (strlen(text) != token.len)
+    jwt_t *jwt = NULL;
+    if (strlen(text) != token.len || jwt_decode(&jwt, text, NULL, 0) != 0)
         return err_set(REJECT, "The token is malformed.");
-    for (size_t i = 0; i < 2 && t->secret_lens[i] > 0; i++) {
-        jwt_t *jwt = NULL;
-        if (jwt_decode(&jwt, text, t->secrets[i], (int)t->secret_lens[i]) != 0)
-            continue;
-        err e = check_claims(t, jwt, now_ms, ret);
-        jwt_free(jwt);
-        return e;
-    }
-    return err_set(REJECT, "The token's signature is wrong, or it is malformed.");
+    err e = check_header(t, jwt, ret_key);
+    if (e == OK && !check_signature(*ret_key, token))
+        e = err_set(REJECT, "The token's signature is wrong.");
+    if (e == OK)
+        e = check_claims(t, jwt, now_ms, ret);
+    jwt_free(jwt);
+    return e;
 }
 
-static void remember(struct tokens *t, size_t set, const uint8_t hash[32], const struct claims *claims, int64_t now_ms)
+static void remember(struct tokens *t, size_t set, const uint8_t hash[32], const struct claims *claims,
+                     const struct key *key, int64_t now_ms)
 {
     struct checked *ways = t->sets[set];
     size_t lock = set % CACHE_LOCKS;
@@ -262,6 +308,7 @@ static void remember(struct tokens *t, size_t set, const uint8_t hash[32], const
             way = i;
     memcpy(ways[way].hash, hash, 32);
     ways[way].claims = *claims;
+    ways[way].key = key;
     pthread_mutex_unlock(&t->locks[lock].lock);
 }
 
@@ -271,7 +318,7 @@ static bool recall(struct tokens *t, size_t set, const uint8_t hash[32], int64_t
     pthread_mutex_lock(&t->locks[set % CACHE_LOCKS].lock);
     for (size_t i = 0; i < CACHE_WAYS && !found; i++) {
         const struct checked *c = &t->sets[set][i];
-        if (c->claims.expires_at > now_ms && memcmp(c->hash, hash, 32) == 0) {
+        if (c->claims.expires_at > now_ms && memcmp(c->hash, hash, 32) == 0 && key_is_good(c->key)) {
             *ret = c->claims;
             found = true;
         }
@@ -289,8 +336,9 @@ err token_check(struct tokens *t, struct str token, int64_t now_ms, struct claim
     size_t set = (hash[0] | (size_t)hash[1] << 8) % CACHE_SETS;
     if (recall(t, set, hash, now_ms, ret))
         return OK;
-    TRY(check_fully(t, token, now_ms, ret));
-    remember(t, set, hash, ret, now_ms);
+    const struct key *key;
+    TRY(check_fully(t, token, now_ms, ret, &key));
+    remember(t, set, hash, ret, key, now_ms);
     return OK;
 }
 
@@ -313,4 +361,16 @@ bool token_authenticate(struct request *r)
     response_header(r, "WWW-Authenticate", "Bearer realm=\"aether\", error=\"invalid_token\", error_description=\"%s\"",
                     err_message());
     return false;
+}
+
+/* --- GET /.well-known/jwks.json --- */
+
+enum request_step keys_show(struct request *r)
+{
+    const struct keys *keys = r->gateway->tokens->keys;
+    struct json j = response_json(r, 200);
+    r->response.content_type = "application/jwk-set+json";
+    response_header(r, "Cache-Control", "public, max-age=%lld", (long long)keys_max_age_s(keys));
+    keys_write_jwks(keys, &j);
+    return REQUEST_DONE;
 }

@@ -17,6 +17,14 @@ import psycopg2
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
+# Everybody in a test comes from one address. Counted all the same, only never too many.
+RAISED_LIMITS = {f"limits.{limit}_requests": 1_000_000_000 for limit in ("auth", "address", "user")}
+
+
+def as_options(settings):
+    """--set NAME=VALUE for each."""
+    return [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+
 
 def wait_until(condition, timeout=30.0, what=None, pause=0.05):
     """Returns the first true value of condition(). AssertionError after `timeout` seconds."""

@@ -5,6 +5,7 @@ import os
 import signal
 
 import kafka
+import keys
 import ports
 import postgres
 import programs
@@ -91,7 +92,8 @@ class Stack:
             "redis.url": self.redis_url(),
             "vault.master_key": secrets["AETHER_VAULT_MASTER_KEY"],
             "vault.index_key": secrets["AETHER_VAULT_INDEX_KEY"],
-            "auth.jwt_secret": secrets["AETHER_AUTH_JWT_SECRET"],
+            "auth.secret": secrets["AETHER_AUTH_SECRET"],
+            "auth.keys_folder": keys.ensure(self.state),
             **self.asked["settings"],
         }
 

@@ -2,6 +2,7 @@
 
     stack.json      what was asked for (ports, numbers of processes, settings); kept until asked otherwise
     env             secrets as NAME=VALUE, 0600, made once; they open the sealed fields of the log, so they live with the data
+    keys/           what access tokens are signed with, a file a key
     kafka/ postgres/ redis/         the servers' data
     logs/NAME.log   what each process says
     run/NAME.spec   how a process is started (0600, JSON), run/NAME.state what its supervisor knows of it
@@ -24,7 +25,7 @@ REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__
 DEFAULT_FOLDER = os.path.join(REPOSITORY, ".state")
 JARS = os.path.join(DEFAULT_FOLDER, "jars")  # every stack of this checkout uses the same
 
-SECRETS = ("AETHER_VAULT_MASTER_KEY", "AETHER_VAULT_INDEX_KEY", "AETHER_AUTH_JWT_SECRET")
+SECRETS = ("AETHER_VAULT_MASTER_KEY", "AETHER_VAULT_INDEX_KEY", "AETHER_AUTH_SECRET")
 
 POSTGRES_USER = "postgres"
 

@@ -12,7 +12,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__
 sys.path[:0] = [os.path.join(ROOT, "ops", "chaos")]
 
 import client  # noqa: E402
-from stack import Stack, http_get, wait_until  # noqa: E402
+from stack import RAISED_LIMITS, Stack, http_get, wait_until  # noqa: E402
 
 OWN_STATE = os.path.join(ROOT, ".state-test")
 
@@ -21,7 +21,8 @@ DEADLINE_MS = 3000
 SESSION_TIMEOUT_MS = 4000
 # Everybody comes from one address here; guesses are delayed a fifth of a second at first; the least memory and work of a hash.
 LOGIN = {"login.address_failures": 1_000_000, "login.delay_ms": 200, "hashing.memory_kib": 8192, "hashing.iterations": 1}
-SETTINGS = {"gateway.deadline_ms": DEADLINE_MS, "worker.session_timeout_ms": SESSION_TIMEOUT_MS, **LOGIN}
+SETTINGS = {"gateway.deadline_ms": DEADLINE_MS, "worker.session_timeout_ms": SESSION_TIMEOUT_MS, **LOGIN, **RAISED_LIMITS,
+            "auth.keys_reload_s": 1, "auth.key_settle_s": 1}
 
 
 @pytest.fixture(scope="session")

@@ -73,7 +73,7 @@ def test_a_setting_nobody_knows_is_one_line(program, name, variable):
     assert is_one_line(program(name, "--set", "no.such_setting=1"), "no.such_setting")
 
 
-@pytest.mark.parametrize("name, variable", [("gateway", "AETHER_AUTH_JWT_SECRET"), ("gateway", "AETHER_VAULT_MASTER_KEY"), ("messages", "AETHER_VAULT_MASTER_KEY")])
+@pytest.mark.parametrize("name, variable", [("gateway", "AETHER_AUTH_SECRET"), ("gateway", "AETHER_VAULT_MASTER_KEY"), ("messages", "AETHER_VAULT_MASTER_KEY")])
 def test_a_secret_has_no_default_and_is_never_told(program, name, variable):
     assert is_one_line(program(name, change={variable: None}), variable[len("AETHER_"):].lower().replace("_", ".", 1))
     result = program(name, change={variable: "c2VjcmV0LXRoYXQtaXMtdG9vLXNob3J0"})

@@ -2,62 +2,77 @@
 #include <sodium.h>
 #include <stdio.h>
 
+#include "gateway/base64url.h"
+#include "gateway/keys.h"
 #include "gateway/route.h"
 #include "gateway/token.h"
 #include "ops/runtime/clock.h"
 #include "tests/gateway/resources/fixture.h"
+#include "tests/gateway/resources/key_folder.h"
 
 #define NOW    1790000000000
 #define SECRET "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
+static struct key_folder folder;
 static struct config *config;
 static struct tokens *tokens;
+static struct keys *keys; /* the same ones, to forge with */
 static struct arena arena;
-static const struct setting *const tables[] = { token_settings, NULL };
+static const struct setting *const tables[] = { token_settings, keys_settings, NULL };
 static const struct claims claims = {
     .user_id = { { 1, 2, 3, 4, 5, 6, 0x77, 8, 0x99, 10, 11, 12, 13, 14, 15, 16 } },
     .session_id = { { 9, 9, 9, 9, 9, 9, 0x79, 9, 0x99, 9, 9, 9, 9, 9, 9, 9 } },
     .roles = ROLE_USER | ROLE_ADMIN,
 };
 
+static struct config *configure(const char *secret)
+{
+    char path[160];
+    snprintf(path, sizeof path, "auth.keys_folder=%s", folder.path);
+    return fixture_config(tables,
+                          (const char *[]){ secret, path, "auth.key_settle_s=0", "auth.keys_reload_s=1", NULL });
+}
+
 static void set_up(void)
 {
-    config = fixture_config(tables, (const char *[]){ "auth.jwt_secret=" SECRET, NULL });
+    key_folder_make(&folder);
+    key_folder_add(&folder, "1.pem", "P-256", false);
+    config = configure("auth.secret=" SECRET);
     ck_assert_int_eq(tokens_create(config, &tokens), OK);
+    ck_assert_int_eq(keys_create(config, &keys), OK);
     arena_init(&arena, 0);
 }
 
 static void tear_down(void)
 {
     arena_finish(&arena);
+    keys_destroy(keys);
     tokens_destroy(tokens);
     config_destroy(config);
+    key_folder_remove(&folder);
 }
 
 static const char *b64(const void *bytes, size_t len)
 {
-    size_t size = sodium_base64_ENCODED_LEN(len, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-    char *text = arena_alloc(&arena, size);
-    return sodium_bin2base64(text, size, bytes, len, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    char *text = arena_alloc(&arena, BASE64URL_LEN(len) + 1);
+    base64url_encode(bytes, len, text);
+    return text;
 }
 
-/* Signed with our own key unless another is given, so that only what the test spoils is wrong. */
-static struct str forge(const char *header, const char *payload, const char *secret)
+/* Signed with our own key, so that only what the test spoils is wrong. "KID" in the header becomes that key's. */
+static struct str forge(const char *header, const char *payload)
 {
-    uint8_t key[64], mac[crypto_auth_hmacsha256_BYTES];
-    size_t len;
-    ck_assert_int_eq(
-        sodium_base642bin(key, sizeof key, secret, strlen(secret), NULL, &len, NULL, sodium_base64_VARIANT_ORIGINAL),
-        0);
+    uint8_t signature[KEY_SIGNATURE_LEN];
+    const struct key *key = keys_current(keys);
+    const char *kid = strstr(header, "KID");
+    if (kid)
+        header = arena_printf(&arena, "%.*s%s%s", (int)(kid - header), header, key_id(key), kid + 3);
     const char *text = arena_printf(&arena, "%s.%s", b64(header, strlen(header)), b64(payload, strlen(payload)));
-    crypto_auth_hmacsha256_state state;
-    crypto_auth_hmacsha256_init(&state, key, len);
-    crypto_auth_hmacsha256_update(&state, (const uint8_t *)text, strlen(text));
-    crypto_auth_hmacsha256_final(&state, mac);
-    return str_of(arena_printf(&arena, "%s.%s", text, b64(mac, sizeof mac)));
+    ck_assert_int_eq(key_sign(key, str_of(text), signature), OK);
+    return str_of(arena_printf(&arena, "%s.%s", text, b64(signature, sizeof signature)));
 }
 
-#define HEADER "{\"alg\":\"HS256\",\"typ\":\"JWT\"}"
+#define HEADER "{\"alg\":\"ES256\",\"typ\":\"JWT\",\"kid\":\"KID\"}"
 #define IDS    "\"sub\":\"01020304-0506-7708-990a-0b0c0d0e0f10\",\"sid\":\"09090909-0909-7909-9909-090909090909\""
 #define END    "\"exp\":1790000100"
 #define OURS   "\"iss\":\"aether\",\"aud\":\"aether-api\",\"typ\":\"access\""
@@ -100,48 +115,53 @@ END_TEST
 
 START_TEST(the_token_that_the_tests_forge_from_is_good)
 {
-    ck_assert_int_eq(check(forge(HEADER, "{" OURS "," IDS "," END "}", SECRET)), OK);
+    ck_assert_int_eq(check(forge(HEADER, "{" OURS "," IDS "," END "}")), OK);
 }
 END_TEST
 
 START_TEST(a_forged_token_is_refused)
 {
     static const struct {
-        const char *what, *header, *payload, *secret;
+        const char *what, *header, *payload;
     } forged[] = {
-        { "another key", HEADER, "{" OURS "," IDS "," END "}", "BAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=" },
-        { "algorithm none", "{\"alg\":\"none\"}", "{" OURS "," IDS "," END "}", SECRET },
-        { "algorithm None", "{\"alg\":\"None\"}", "{" OURS "," IDS "," END "}", SECRET },
-        { "algorithm HS512 named", "{\"alg\":\"HS512\"}", "{" OURS "," IDS "," END "}", SECRET },
-        { "algorithm RS256 named", "{\"alg\":\"RS256\"}", "{" OURS "," IDS "," END "}", SECRET },
-        { "no algorithm", "{}", "{" OURS "," IDS "," END "}", SECRET },
-        { "a number for an algorithm", "{\"alg\":256}", "{" OURS "," IDS "," END "}", SECRET },
-        { "another issuer", HEADER, "{\"iss\":\"mallory\",\"aud\":\"aether-api\",\"typ\":\"access\"," IDS "," END "}",
-          SECRET },
-        { "no issuer", HEADER, "{\"aud\":\"aether-api\",\"typ\":\"access\"," IDS "," END "}", SECRET },
-        { "another audience", HEADER, "{\"iss\":\"aether\",\"aud\":\"other\",\"typ\":\"access\"," IDS "," END "}",
-          SECRET },
+        { "algorithm none", "{\"alg\":\"none\",\"kid\":\"KID\"}", "{" OURS "," IDS "," END "}" },
+        { "algorithm None", "{\"alg\":\"None\",\"kid\":\"KID\"}", "{" OURS "," IDS "," END "}" },
+        { "algorithm HS256 named", "{\"alg\":\"HS256\",\"kid\":\"KID\"}", "{" OURS "," IDS "," END "}" },
+        { "algorithm es256", "{\"alg\":\"es256\",\"kid\":\"KID\"}", "{" OURS "," IDS "," END "}" },
+        { "algorithm ES384 named", "{\"alg\":\"ES384\",\"kid\":\"KID\"}", "{" OURS "," IDS "," END "}" },
+        { "no kid", "{\"alg\":\"ES256\"}", "{" OURS "," IDS "," END "}" },
+        { "an unknown kid", "{\"alg\":\"ES256\",\"kid\":\"1\"}", "{" OURS "," IDS "," END "}" },
+        { "a kid that is a path", "{\"alg\":\"ES256\",\"kid\":\"../../dev/null\"}", "{" OURS "," IDS "," END "}" },
+        { "a kid that is a number", "{\"alg\":\"ES256\",\"kid\":1}", "{" OURS "," IDS "," END "}" },
+        { "a critical extension", "{\"alg\":\"ES256\",\"kid\":\"KID\",\"crit\":[\"x\"],\"x\":1}",
+          "{" OURS "," IDS "," END "}" },
+        { "algorithm HS512 named", "{\"alg\":\"HS512\",\"kid\":\"KID\"}", "{" OURS "," IDS "," END "}" },
+        { "algorithm RS256 named", "{\"alg\":\"RS256\",\"kid\":\"KID\"}", "{" OURS "," IDS "," END "}" },
+        { "no algorithm", "{\"kid\":\"KID\"}", "{" OURS "," IDS "," END "}" },
+        { "a number for an algorithm", "{\"alg\":256,\"kid\":\"KID\"}", "{" OURS "," IDS "," END "}" },
+        { "another issuer", HEADER, "{\"iss\":\"mallory\",\"aud\":\"aether-api\",\"typ\":\"access\"," IDS "," END "}" },
+        { "no issuer", HEADER, "{\"aud\":\"aether-api\",\"typ\":\"access\"," IDS "," END "}" },
+        { "another audience", HEADER, "{\"iss\":\"aether\",\"aud\":\"other\",\"typ\":\"access\"," IDS "," END "}" },
         { "an array of audiences", HEADER,
-          "{\"iss\":\"aether\",\"aud\":[\"aether-api\"],\"typ\":\"access\"," IDS "," END "}", SECRET },
-        { "another type", HEADER, "{\"iss\":\"aether\",\"aud\":\"aether-api\",\"typ\":\"refresh\"," IDS "," END "}",
-          SECRET },
-        { "no type", HEADER, "{\"iss\":\"aether\",\"aud\":\"aether-api\"," IDS "," END "}", SECRET },
-        { "expired", HEADER, "{" OURS "," IDS ",\"exp\":1790000000}", SECRET },
-        { "no end", HEADER, "{" OURS "," IDS "}", SECRET },
-        { "an end in words", HEADER, "{" OURS "," IDS ",\"exp\":\"1790000100\"}", SECRET },
-        { "an end of null", HEADER, "{" OURS "," IDS ",\"exp\":null}", SECRET },
-        { "an end far beyond", HEADER, "{" OURS "," IDS ",\"exp\":9223372036854775807}", SECRET },
-        { "an end before time", HEADER, "{" OURS "," IDS ",\"exp\":-1}", SECRET },
-        { "not yet", HEADER, "{" OURS "," IDS "," END ",\"nbf\":1790000050}", SECRET },
+          "{\"iss\":\"aether\",\"aud\":[\"aether-api\"],\"typ\":\"access\"," IDS "," END "}" },
+        { "another type", HEADER, "{\"iss\":\"aether\",\"aud\":\"aether-api\",\"typ\":\"refresh\"," IDS "," END "}" },
+        { "no type", HEADER, "{\"iss\":\"aether\",\"aud\":\"aether-api\"," IDS "," END "}" },
+        { "expired", HEADER, "{" OURS "," IDS ",\"exp\":1790000000}" },
+        { "no end", HEADER, "{" OURS "," IDS "}" },
+        { "an end in words", HEADER, "{" OURS "," IDS ",\"exp\":\"1790000100\"}" },
+        { "an end of null", HEADER, "{" OURS "," IDS ",\"exp\":null}" },
+        { "an end far beyond", HEADER, "{" OURS "," IDS ",\"exp\":9223372036854775807}" },
+        { "an end before time", HEADER, "{" OURS "," IDS ",\"exp\":-1}" },
+        { "not yet", HEADER, "{" OURS "," IDS "," END ",\"nbf\":1790000050}" },
         { "a subject that is no id", HEADER,
-          "{" OURS ",\"sub\":\"root\",\"sid\":\"09090909-0909-7909-9909-090909090909\"," END "}", SECRET },
-        { "no session", HEADER, "{" OURS ",\"sub\":\"01020304-0506-7708-990a-0b0c0d0e0f10\"," END "}", SECRET },
-        { "a payload that is an array", HEADER, "[]", SECRET },
-        { "a payload that is no JSON", HEADER, "{", SECRET },
-        { "a header that is no JSON", "{", "{" OURS "," IDS "," END "}", SECRET },
+          "{" OURS ",\"sub\":\"root\",\"sid\":\"09090909-0909-7909-9909-090909090909\"," END "}" },
+        { "no session", HEADER, "{" OURS ",\"sub\":\"01020304-0506-7708-990a-0b0c0d0e0f10\"," END "}" },
+        { "a payload that is an array", HEADER, "[]" },
+        { "a payload that is no JSON", HEADER, "{" },
+        { "a header that is no JSON", "{", "{" OURS "," IDS "," END "}" },
     };
     for (size_t i = 0; i < sizeof forged / sizeof *forged; i++) {
-        struct str token = forge(forged[i].header, forged[i].payload, forged[i].secret);
+        struct str token = forge(forged[i].header, forged[i].payload);
         for (int again = 0; again < 2; again++)
             ck_assert_msg(check(token) == REJECT, "accepted: %s", forged[i].what);
         ck_assert_ptr_nonnull(err_message());
@@ -149,20 +169,51 @@ START_TEST(a_forged_token_is_refused)
 }
 END_TEST
 
-START_TEST(hs512_with_our_own_key_is_refused)
+/* CVE-2015-9235 and its kin: who takes the algorithm from the token checks an HMAC with the public key. */
+START_TEST(hs256_with_our_public_key_as_its_secret_is_refused)
 {
-    uint8_t key[64], mac[crypto_auth_hmacsha512_BYTES];
-    size_t len;
-    ck_assert_int_eq(
-        sodium_base642bin(key, sizeof key, SECRET, strlen(SECRET), NULL, &len, NULL, sodium_base64_VARIANT_ORIGINAL),
-        0);
-    const char *payload = "{" OURS "," IDS "," END "}", *header = "{\"alg\":\"HS512\"}";
+    char path[KEY_PATH], pem[1024];
+    FILE *file = fopen(key_folder_file(&folder, "1.pem", path), "r");
+    EVP_PKEY *key = PEM_read_PrivateKey(file, NULL, NULL, NULL);
+    fclose(file);
+    BIO *out = BIO_new(BIO_s_mem());
+    ck_assert_int_eq(PEM_write_bio_PUBKEY(out, key), 1);
+    int len = BIO_read(out, pem, sizeof pem);
+    BIO_free(out);
+    EVP_PKEY_free(key);
+    const char *header =
+        arena_printf(&arena, "{\"alg\":\"HS256\",\"typ\":\"JWT\",\"kid\":\"%s\"}", key_id(keys_current(keys)));
+    const char *payload = "{" OURS "," IDS "," END "}";
     const char *text = arena_printf(&arena, "%s.%s", b64(header, strlen(header)), b64(payload, strlen(payload)));
-    crypto_auth_hmacsha512_state state;
-    crypto_auth_hmacsha512_init(&state, key, len);
-    crypto_auth_hmacsha512_update(&state, (const uint8_t *)text, strlen(text));
-    crypto_auth_hmacsha512_final(&state, mac);
+    uint8_t mac[crypto_auth_hmacsha256_BYTES];
+    crypto_auth_hmacsha256_state state;
+    crypto_auth_hmacsha256_init(&state, (const uint8_t *)pem, (size_t)len);
+    crypto_auth_hmacsha256_update(&state, (const uint8_t *)text, strlen(text));
+    crypto_auth_hmacsha256_final(&state, mac);
     ck_assert_int_eq(check(str_of(arena_printf(&arena, "%s.%s", text, b64(mac, sizeof mac)))), REJECT);
+}
+END_TEST
+
+START_TEST(another_key_under_our_kid_is_refused)
+{
+    struct key_folder mallorys;
+    key_folder_make(&mallorys);
+    key_folder_add(&mallorys, "1.pem", "P-256", false);
+    char path[160];
+    snprintf(path, sizeof path, "auth.keys_folder=%s", mallorys.path);
+    struct config *his =
+        fixture_config((const struct setting *const[]){ keys_settings, NULL }, (const char *[]){ path, NULL });
+    struct keys *theirs;
+    ck_assert_int_eq(keys_create(his, &theirs), OK);
+    const char *header = arena_printf(&arena, "{\"alg\":\"ES256\",\"kid\":\"%s\"}", key_id(keys_current(keys)));
+    const char *payload = "{" OURS "," IDS "," END "}";
+    const char *text = arena_printf(&arena, "%s.%s", b64(header, strlen(header)), b64(payload, strlen(payload)));
+    uint8_t signature[KEY_SIGNATURE_LEN];
+    ck_assert_int_eq(key_sign(keys_current(theirs), str_of(text), signature), OK);
+    ck_assert_int_eq(check(str_of(arena_printf(&arena, "%s.%s", text, b64(signature, sizeof signature)))), REJECT);
+    keys_destroy(theirs);
+    config_destroy(his);
+    key_folder_remove(&mallorys);
 }
 END_TEST
 
@@ -225,40 +276,43 @@ START_TEST(more_tokens_than_are_remembered_are_all_checked_right)
 }
 END_TEST
 
-START_TEST(a_token_of_the_previous_key_is_good_and_new_ones_are_of_the_current)
+START_TEST(a_token_is_good_as_long_as_its_key_lies_in_the_folder)
 {
-    struct str old = issue();
-    struct config *later =
-        fixture_config(tables, (const char *[]){ "auth.jwt_secret=//////////////////////////////////////////8=",
-                                                 "auth.jwt_previous_secret=" SECRET, NULL });
-    struct tokens *rotated;
+    struct str old = issue(), new = old;
     struct claims ret;
-    struct str new;
-    ck_assert_int_eq(tokens_create(later, &rotated), OK);
-    ck_assert_int_eq(token_check(rotated, old, NOW, &ret), OK);
-    ck_assert_int_eq(token_issue(rotated, &claims, NOW, &arena, &new), OK);
-    ck_assert_int_eq(token_check(rotated, new, NOW, &ret), OK);
-    ck_assert_int_eq(check(new), REJECT);
-    tokens_destroy(rotated);
-    config_destroy(later);
+    key_folder_add(&folder, "2.pem", "P-256", false);
+    int64_t until_us = clock_mono_us() + 10000000;
+    while (strncmp(old.ptr, new.ptr, 60) == 0 && clock_mono_us() < until_us)
+        new = issue(); /* until the header names another key */
+    ck_assert_int_ne(strncmp(old.ptr, new.ptr, 60), 0);
+    ck_assert_int_eq(check(new), OK);
+    ck_assert_int_eq(check(old), OK);
+    key_folder_take_out(&folder, "1.pem");
+    until_us = clock_mono_us() + 10000000;
+    while (token_check(tokens, old, NOW, &ret) == OK && clock_mono_us() < until_us) /* it is remembered */
+        ;
+    ck_assert_int_eq(check(old), REJECT);
+    ck_assert_int_eq(check(new), OK);
 }
 END_TEST
 
 START_TEST(a_secret_that_is_too_short_or_no_base64_is_named)
 {
     /* The table asks for 44 characters, so only what decodes to less gets here. */
-    static const char *const secrets[] = { "auth.jwt_secret=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
-                                           "auth.jwt_secret=!!ECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=" };
+    static const char *const secrets[] = { "auth.secret=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
+                                           "auth.secret=!!ECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=" };
     for (size_t i = 0; i < 2; i++) {
-        char *argv[] = { (char *)"test", (char *)"--set", (char *)secrets[i], NULL };
-        int argc = 3;
+        char *argv[] = {
+            (char *)"test", (char *)"--set", (char *)secrets[i], (char *)"--set", (char *)"auth.keys_folder=/", NULL
+        };
+        int argc = 5;
         struct config *wrong = NULL;
         struct tokens *none = NULL;
         err e = config_load("test", "A test.", tables, &argc, argv, &wrong);
         if (e == OK)
             e = tokens_create(wrong, &none);
         ck_assert_int_eq(e, FATAL);
-        ck_assert_ptr_nonnull(strstr(err_message(), "auth.jwt_secret"));
+        ck_assert_ptr_nonnull(strstr(err_message(), "auth.secret"));
         ck_assert_ptr_null(strstr(err_message(), "ECAwQF"));
         config_destroy(wrong);
     }
@@ -272,11 +326,12 @@ static void add(TCase *tests)
     tcase_add_test(tests, a_token_ends_also_when_it_is_remembered);
     tcase_add_test(tests, the_token_that_the_tests_forge_from_is_good);
     tcase_add_test(tests, a_forged_token_is_refused);
-    tcase_add_test(tests, hs512_with_our_own_key_is_refused);
+    tcase_add_test(tests, hs256_with_our_public_key_as_its_secret_is_refused);
+    tcase_add_test(tests, another_key_under_our_kid_is_refused);
     tcase_add_test(tests, a_token_that_was_cut_or_changed_anywhere_is_refused);
     tcase_add_test(tests, noise_is_refused);
     tcase_add_test(tests, more_tokens_than_are_remembered_are_all_checked_right);
-    tcase_add_test(tests, a_token_of_the_previous_key_is_good_and_new_ones_are_of_the_current);
+    tcase_add_test(tests, a_token_is_good_as_long_as_its_key_lies_in_the_folder);
     tcase_add_test(tests, a_secret_that_is_too_short_or_no_base64_is_named);
 }
 
