@@ -14,7 +14,7 @@ static const struct body_field register_fields[] = {
       .doc = "Unique, whatever the case; kept as typed. Letters, digits, '_', '.' and '-'." },
     { "email", FIELD_TEXT, .required = true, .min = 3, .max = 254, .pattern = "email",
       .doc = "Unique e-mail address." },
-    { "password", FIELD_TEXT, .required = true, .min = 8, .max = 128,
+    { "password", FIELD_TEXT, .required = true, .secret = true, .min = 8, .max = 128,
       .doc = "Neither the username nor the e-mail address, nor one of the 10,000 commonest. Kept as an argon2id hash "
              "only." },
     { "firstName", FIELD_TEXT, .min = 1, .max = 100, .pattern = "name", .doc = "First name." },
@@ -27,7 +27,7 @@ static const struct body_field login_fields[] = {
     { "username", FIELD_TEXT, .min = 1, .max = 254,
       .doc = "The username, or the e-mail address. Either this or email." },
     { "email", FIELD_TEXT, .min = 1, .max = 254, .doc = "The e-mail address. Either this or username." },
-    { "password", FIELD_TEXT, .required = true, .min = 1, .max = 128, .doc = "The password." },
+    { "password", FIELD_TEXT, .required = true, .secret = true, .min = 1, .max = 128, .doc = "The password." },
     { 0 },
 };
 const struct body login_body = { "Login", login_fields };

@@ -101,11 +101,25 @@ static void buf_recycle(struct buf *b)
     buf_clear(b);
 }
 
+/* jansson, ICU and the checks make copies of what they read; they are all in here. What libmicrohttpd has read goes
+ * with its connection. */
+static void wipe_secrets(struct request *r)
+{
+    arena_wipe(&r->arena);
+    if (r->body_bytes.ptr)
+        explicit_bzero(r->body_bytes.ptr, r->body_bytes.cap);
+    if (r->response.body.ptr)
+        explicit_bzero(r->response.body.ptr, r->response.body.cap);
+}
+
 static void exchange_give_back(struct exchange *e)
 {
     struct exchanges *all = e->all;
     struct request *r = &e->request;
-    arena_reset(&r->arena);
+    if (r->has_secrets)
+        wipe_secrets(r);
+    else
+        arena_reset(&r->arena);
     buf_recycle(&r->body_bytes);
     buf_recycle(&r->response.body);
     pthread_mutex_lock(&all->lock);
@@ -125,6 +139,7 @@ static void exchange_clear(struct exchange *e, struct MHD_Connection *connection
     r->rate_count = 0;
     r->query = (struct str){ 0 };
     r->body = NULL;
+    r->has_secrets = false;
     r->claims = (struct claims){ 0 };
     r->request_id[0] = r->trace[0] = '\0';
     memset(r->hash, 0, sizeof r->hash);

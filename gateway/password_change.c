@@ -9,8 +9,9 @@
 #include <sodium.h>
 
 static const struct body_field change_password_fields[] = {
-    { "currentPassword", FIELD_TEXT, .required = true, .min = 1, .max = 128, .doc = "The password of until now." },
-    { "newPassword", FIELD_TEXT, .required = true, .min = 8, .max = 128,
+    { "currentPassword", FIELD_TEXT, .required = true, .secret = true, .min = 1, .max = 128,
+      .doc = "The password of until now." },
+    { "newPassword", FIELD_TEXT, .required = true, .secret = true, .min = 8, .max = 128,
       .doc = "Neither the old one, the username or the e-mail address, nor one of the 10,000 commonest." },
     { 0 },
 };

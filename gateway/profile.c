@@ -39,14 +39,16 @@ const struct body profile_patch_body = { "ProfilePatch", profile_fields, .is_pat
 static const struct body_field username_fields[] = {
     { "username", FIELD_TEXT, .required = true, .min = 3, .max = 50, .pattern = "username",
       .doc = "The new one. The old one stays reserved for this account for 30 days." },
-    { "currentPassword", FIELD_TEXT, .required = true, .min = 1, .max = 128, .doc = "The password, once more." },
+    { "currentPassword", FIELD_TEXT, .required = true, .secret = true, .min = 1, .max = 128,
+      .doc = "The password, once more." },
     { 0 },
 };
 const struct body username_body = { "ChangeUsername", username_fields };
 
 static const struct body_field email_fields[] = {
     { "email", FIELD_TEXT, .required = true, .min = 3, .max = 254, .pattern = "email", .doc = "The new one." },
-    { "currentPassword", FIELD_TEXT, .required = true, .min = 1, .max = 128, .doc = "The password, once more." },
+    { "currentPassword", FIELD_TEXT, .required = true, .secret = true, .min = 1, .max = 128,
+      .doc = "The password, once more." },
     { 0 },
 };
 const struct body email_body = { "ChangeEmail", email_fields };

@@ -70,6 +70,7 @@ struct request {
     struct str query;                 /* not decoded; see request_query */
     struct buf body_bytes;
     json_t *body;                     /* checked against route->body, in the arena (never json_decref it); NULL when the route has none */
+    bool has_secrets;                 /* the body's table says so: its memory is wiped when the request ends */
     struct claims claims;             /* when route->auth is not AUTH_NONE */
     char request_id[64];              /* X-Request-Id of the client (checked: token characters), or a new UUID */
     char trace[56];                   /* W3C traceparent: the client's trace with our span, or a new one */

@@ -8,7 +8,7 @@
 #include "schemas/sessions.gen.h"
 
 static const struct body_field refresh_fields[] = {
-    { "refreshToken", FIELD_TEXT, .required = true, .min = 1, .max = 256,
+    { "refreshToken", FIELD_TEXT, .required = true, .secret = true, .min = 1, .max = 256,
       .doc =
           "The newest refresh token of the session; it is worth nothing afterwards, and presenting it again ends the "
           "session." },

@@ -244,7 +244,10 @@ static int run_import(struct call *c)
             .password_hash = { .clear = str_of(hash) },
         },
     };
-    return send_command(c, &command);
+    const int status = send_command(c, &command);
+    if (status == EXIT_REJECTED && vault_withdraw(c->sender.vault, c->sender.pg, &id, 1) != OK)
+        return fail();
+    return status;
 }
 
 /* --- the vault's master key --- */

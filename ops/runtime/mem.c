@@ -218,6 +218,18 @@ void arena_reset(struct arena *a)
     a->used = 0;
 }
 
+void arena_wipe(struct arena *a)
+{
+    for (struct arena_block *block = a->current ? a->first : NULL; block; block = block->next) {
+        const size_t used = block == a->current ? a->used : block->size;
+        ASAN_UNPOISON_MEMORY_REGION(block->bytes, used);
+        explicit_bzero(block->bytes, used);
+        if (block == a->current)
+            break;
+    }
+    arena_reset(a);
+}
+
 void arena_finish(struct arena *a)
 {
     for (struct arena_block *block = a->first, *next; block; block = next) {

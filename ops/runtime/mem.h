@@ -74,6 +74,8 @@ void *arena_alloc_raw(struct arena *a, size_t size); /* not zeroed */
 struct str arena_str(struct arena *a, struct str s); /* a copy, with a NUL behind it */
 char *arena_printf(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void arena_reset(struct arena *a);
+void arena_wipe(
+    struct arena *a); /* arena_reset, after zeros were written over all that was allocated: it held secrets */
 void arena_finish(struct arena *a);
 
 #define ARENA_NEW(arena, type)          ((type *)arena_alloc((arena), sizeof(type)))

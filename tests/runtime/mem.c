@@ -102,6 +102,26 @@ START_TEST(arena_strings_are_copies_with_a_nul_behind)
 }
 END_TEST
 
+START_TEST(nothing_is_left_of_what_was_in_an_arena_that_is_wiped)
+{
+    enum { PIECES = 40, SIZE = 100 };
+    struct arena a;
+    arena_init(&a, 1024);
+    const char *first[PIECES];
+    for (int i = 0; i < PIECES; i++) /* four blocks of them */
+        first[i] = memset(arena_alloc_raw(&a, SIZE), 's', SIZE);
+    arena_wipe(&a);
+    for (int i = 0; i < PIECES; i++) {
+        const char *again = arena_alloc_raw(&a, SIZE);
+        ck_assert_ptr_eq(again, first[i]);
+        ck_assert_ptr_null(memchr(again, 's', SIZE));
+    }
+    arena_wipe(&a);
+    arena_wipe(&a); /* empty */
+    arena_finish(&a);
+}
+END_TEST
+
 static void one_batch(struct arena *a, unsigned seed)
 {
     for (int i = 0; i < 500; i++) {
@@ -173,6 +193,7 @@ int main(void)
     tcase_add_test(t, nothing_appended_is_nothing);
     tcase_add_test(t, arena_memory_is_zeroed_aligned_and_apart);
     tcase_add_test(t, arena_strings_are_copies_with_a_nul_behind);
+    tcase_add_test(t, nothing_is_left_of_what_was_in_an_arena_that_is_wiped);
     tcase_add_test(t, batches_after_the_first_ones_allocate_nothing);
     tcase_add_test(t, the_counter_sees_an_allocation);
     tcase_add_test(t, a_batch_as_large_as_no_other_gives_its_memory_back);
