@@ -39,6 +39,9 @@ const struct setting gateway_settings[] = {
     { 0 },
 };
 
+/* A storm of log-ins must not take the cores from everybody else; nobody else there, it has them whole. */
+#define HASHING_NICENESS 10
+
 #define OUTCOMES "Outcomes of commands by the way they came; late: the request had been answered 202."
 #define LIMITED  "Requests answered 429 by the limit that they met."
 #define PAGES    "Pages of messages by where they were read."
@@ -128,6 +131,7 @@ static err gateway_fill(struct gateway *g)
                                             .threads = hashing_threads(config),
                                             .queue = (int)config_int(config, "hashing.queue"),
                                             .config = config,
+                                            .niceness = HASHING_NICENESS,
                                             .idle = password_rest },
                     &g->hashing));
     g->dispatch = dispatch_create(g, (size_t)config_int(config, "dispatch.max_waiting"));

@@ -4,7 +4,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "ops/runtime/clock.h"
 #include "ops/runtime/config.h"
@@ -139,6 +141,8 @@ static void *pool_loop(void *argument)
     struct entry first;
     struct request *requests[POOL_BATCH];
     size_t count;
+    if (member->pool->options.niceness > 0) /* of this thread alone, in Linux */
+        (void)setpriority(PRIO_PROCESS, (id_t)gettid(), member->pool->options.niceness);
     while (pool_take(member->pool, &first, requests, &count)) {
         if (first.batch_job) {
             first.batch_job(requests, count, thread);

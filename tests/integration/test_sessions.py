@@ -212,3 +212,40 @@ def test_a_repeated_change_of_password_is_one_change(device):
     key = {"Idempotency-Key": str(uuid.uuid4())}
     assert [change(device, PASSWORD, NEW_PASSWORD, headers=key).status for _ in range(2)] == [204, 204]
     assert device.is_in()
+
+
+# --- what an operator does ---
+
+def operate(stack, *words):
+    stack.command("aether-admin", *words)
+
+
+def test_a_suspended_person_is_out_within_a_second_and_comes_back_when_reinstated(stack, urls, person, device):
+    operate(stack, "suspend", person.username, "spam")
+    wait_until(lambda: device.get("/users/me").status != 200, 1.2, "the access token stops working")
+    answer = device.get("/users/me")
+    assert answer.status == 403 and answer.code == "account_suspended", answer
+    assert device.refresh().status == 403
+    client = Client(urls)
+    login = {"username": person.username, "password": PASSWORD}
+    answer = client.post("/auth/login", login)
+    assert answer.status == 403 and answer.code == "account_suspended", answer
+    assert client.post("/auth/login", {**login, "password": "something else entirely"}).status == 401, "who has not the password learns nothing"
+    operate(stack, "reinstate", person.username)
+    again = Device(urls, person.username)
+    assert again.is_in() and is_out_within_a_second(device)
+
+
+def test_who_is_logged_out_by_force_is_out_within_a_second(stack, urls, person, device, other):
+    operate(stack, "force-logout", person.username)
+    assert is_out_within_a_second(device, other)
+    assert Device(urls, person.username).is_in()
+
+
+def test_a_role_is_had_and_lost_within_a_second_without_another_token(stack, admin, person, device):
+    assert device.get("/admin/users").status == 403
+    operate(stack, "set-roles", person.username, "user,admin")
+    wait_until(lambda: device.get("/admin/users").status == 200, 1.2, "the role counts")
+    operate(stack, "set-roles", person.username, "user")
+    wait_until(lambda: device.get("/admin/users").status == 403, 1.2, "the role is gone")
+    assert device.get("/admin/users").code == "forbidden_role"
