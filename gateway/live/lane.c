@@ -20,6 +20,7 @@
 #define EVENTS_AT_ONCE 256
 #define TICK_US        1000000
 #define INPUT_SIZE     (64 * 1024)
+#define SOCKET_BUFFER  (64 * 1024)
 #define ENDING_US      5000000 /* for the peer to answer the close */
 
 /* A listener whose snapshot the feed has not come to, or that is about to be told what it missed. */
@@ -455,6 +456,8 @@ static void add_listener(struct lane *lane, struct listener *l)
         lane->room = lane->room ? lane->room * 2 : 64;
         lane->listeners = mem_resize(lane->listeners, sizeof *lane->listeners * lane->room);
     }
+    /* What the kernel keeps for it is bounded, too. */
+    setsockopt(l->fd, SOL_SOCKET, SO_SNDBUF, &(int){ SOCKET_BUFFER }, sizeof(int));
     l->at = lane->count;
     lane->listeners[lane->count++] = l;
     atomic_fetch_add(&lane->listeners_now, 1);

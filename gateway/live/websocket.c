@@ -12,7 +12,7 @@ struct websocket {
     struct str input;            /* what wslay has not taken yet */
     uint64_t received, expected; /* bytes; in whole frames whose head was seen */
     bool in_message;             /* a fragment came, and its message's end did not */
-    bool closing;
+    bool closing, broken;
 };
 
 bool websocket_accept(struct str key, char ret_accept[WEBSOCKET_ACCEPT_LEN + 1])
@@ -77,8 +77,10 @@ static void on_message(wslay_event_context_ptr events, const struct wslay_event_
         w->handlers->text(w->context, (struct str){ (const char *)message->msg, message->msg_length });
     else if (message->opcode == WSLAY_BINARY_FRAME && !w->closing)
         w->handlers->binary(w->context);
-    else if (message->opcode == WSLAY_CONNECTION_CLOSE)
+    else if (message->opcode == WSLAY_CONNECTION_CLOSE) {
         w->closing = true;
+        w->broken = message->msg_length == 1; /* half a code, which wslay lets pass */
+    }
 }
 
 /* --- one connection's input --- */
@@ -116,9 +118,12 @@ enum websocket_state websocket_take(struct websocket **socket, const struct webs
     w->context = context;
     w->input = bytes;
     w->received += bytes.len;
-    bool broken = wslay_event_recv(w->events) != 0;
-    broken = wslay_event_send(w->events) != 0 || broken;
-    if (broken || !wslay_event_want_read(w->events))
+    /* Where a frame's head is wrong, wslay closes without a code; section 7.4.1 has one for it. */
+    if (wslay_event_recv(w->events) != 0 || w->broken) {
+        handlers->answer(context, STR("\x88\x02\x03\xea"));
+        return WEBSOCKET_CLOSED;
+    }
+    if (wslay_event_send(w->events) != 0 || !wslay_event_want_read(w->events))
         return WEBSOCKET_CLOSED;
     if (w->received == w->expected && !w->in_message) {
         websocket_destroy(w);
