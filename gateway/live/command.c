@@ -5,6 +5,7 @@
 
 #include "gateway/gateway.h"
 #include "gateway/json_arena.h"
+#include "gateway/live/catch_up.h"
 #include "gateway/live/lane.h"
 #include "gateway/live/live.h"
 #include "gateway/route.h"
@@ -139,6 +140,22 @@ static void authenticate(struct command *c, json_t *message)
     command_free(c);
 }
 
+/* What who came with ?hold=true has seen. */
+static void resume(struct command *c, json_t *message)
+{
+    struct listener *l = c->listener;
+    const char *why;
+    if (l->stage != LISTENER_HELD) {
+        refuse(c, 409, "not_held", NULL, "Only who came with ?hold=true says what was seen, and once.");
+    } else if (!catch_up_by_number(l, json_object_get(message, "since"), &why)) {
+        refuse(c, 400, "bad_body", "since", why);
+    } else {
+        c->request.response.status = 204;
+        answer(l, c->ref, &c->request.response);
+        command_free(c);
+    }
+}
+
 /* The body as it would have come over HTTP: what the route's checks read, and what tells a retry from another request.
  */
 static void write_body(struct command *c, json_t *message)
@@ -223,6 +240,8 @@ void command_take(struct listener *l, struct str text)
     const struct route *route = find_route(name);
     if (str_equal(name, STR("authenticate")))
         authenticate(c, message);
+    else if (str_equal(name, STR("resume")))
+        resume(c, message);
     else if (!route)
         refuse(c, 400, "unknown_command", "do", "is one of post, read, typing, authenticate, resume.");
     else if (l->commands >= UNDER_WAY_MAX)

@@ -19,7 +19,8 @@ struct event {
     uint64_t before; /* the serial of the one before in its partition; 0: none */
     struct uuid room;
     enum membership_effect effect;
-    struct uuid persons[2]; /* whose membership; the second may be nil */
+    bool tells_person;      /* the first of them also when no member */
+    struct uuid persons[2]; /* whom it is about; the second may be nil */
     struct frame *frames[FRAMINGS];
     size_t open_json_len;
     char open_json[]; /* for a listener whose position is another */
@@ -35,6 +36,9 @@ struct event_head {
 };
 void event_begin(struct json *j, const struct event_head *head);
 
+/* Something else to tell, of this room; one reference, the caller's. */
+struct event *event_create(struct str open_json, struct str id);
+
 /* The fact, whose fields are opened, as an event with one reference, the caller's; NULL: nobody is told. `scratch` is
  * emptied and used. */
 struct event *event_of_fact(const struct rooms_fact *fact, int32_t partition, int64_t offset, struct str id,
@@ -46,3 +50,9 @@ static inline struct event *event_share(struct event *e)
     return e;
 }
 void event_release(struct event *e);
+
+/* What facts of this type of the stream rooms are told as, for AsyncAPI; NULL: they are not. */
+struct event_type {
+    const char *name, *doc;
+};
+const struct event_type *event_type_of(size_t fact_type);

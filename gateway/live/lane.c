@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <utlist.h>
 
+#include "gateway/live/catch_up.h"
 #include "gateway/live/command.h"
 #include "gateway/live/live.h"
 #include "gateway/live/position.h"
@@ -27,7 +28,7 @@
 struct attachment {
     struct listener *listener;
     int64_t *at, *seen;
-    struct uuid *rooms;
+    struct feed_room *rooms;
     size_t room_count;
     struct attachment *next;
 };
@@ -95,6 +96,11 @@ struct live *lane_live(const struct lane *lane)
     return lane->options.live;
 }
 
+int lane_partitions(const struct lane *lane)
+{
+    return lane->options.partitions;
+}
+
 static void mark_dirty(struct listener *l)
 {
     struct lane *lane = l->lane;
@@ -109,7 +115,7 @@ static void mark_dirty(struct listener *l)
     lane->dirty[lane->dirty_count++] = l;
 }
 
-static void send_own(struct listener *l, struct frame *frame)
+void lane_send(struct listener *l, struct frame *frame)
 {
     if (l->stage == LISTENER_GONE) {
         frame_release(frame);
@@ -121,7 +127,7 @@ static void send_own(struct listener *l, struct frame *frame)
 
 void lane_tell(struct listener *l, struct str open_json)
 {
-    send_own(l, frame_event(l->framing, open_json, (struct str){ 0 }));
+    lane_send(l, frame_event(l->framing, open_json, (struct str){ 0 }));
 }
 
 void lane_hold(struct listener *l)
@@ -143,6 +149,7 @@ static void bury(struct listener *l)
     l->stage = LISTENER_GONE;
     close(l->fd); /* and with it its place in epoll */
     audience_remove(&lane->audience, l);
+    catch_up_abandon(l);
     lane->listeners[l->at] = lane->listeners[--lane->count];
     lane->listeners[l->at]->at = l->at;
     atomic_fetch_sub(&lane->listeners_now, 1);
@@ -171,7 +178,7 @@ void lane_close(struct listener *l, enum close_code code, const char *reason)
         char payload[125] = { (char)(code >> 8), (char)code };
         size_t len = strlen(reason) < sizeof payload - 2 ? strlen(reason) : sizeof payload - 2;
         memcpy(payload + 2, reason, len);
-        send_own(l, frame_websocket(WEBSOCKET_CLOSE, (struct str){ payload, len + 2 }));
+        lane_send(l, frame_websocket(WEBSOCKET_CLOSE, (struct str){ payload, len + 2 }));
     } else {
         struct buf text = { 0 };
         struct json j = json_writer(&text);
@@ -213,6 +220,8 @@ static void flush(struct listener *l)
     }
     if (l->blocked != was_blocked)
         watch(l, l->blocked);
+    if (l->stage == LISTENER_CATCHING && l->count == 0)
+        catch_up_next(l);
     if (l->stage == LISTENER_ENDING && l->count == 0)
         end_sending(l);
 }
@@ -265,6 +274,10 @@ static void deliver(struct lane *lane, const struct event *e)
         for (size_t i = 0; i < room->count; i++)
             offer(room->members[i].listener, e);
     }
+    if (e->tells_person)
+        for (struct listener *l = audience_person(&lane->audience, e->persons[0]); l; l = l->next_of_person)
+            if (!audience_is_in(l, e->room))
+                offer(l, e);
     change_membership(lane, e, MEMBERSHIP_ENDS);
 }
 
@@ -290,7 +303,7 @@ static struct member_of *member_of(struct member_of **rooms, struct uuid room, b
     return m;
 }
 
-static bool is_about(const struct event *e, struct uuid person)
+static bool changes(const struct event *e, struct uuid person)
 {
     return e->effect != MEMBERSHIP_STAYS && (uuid_equal(e->persons[0], person) || uuid_equal(e->persons[1], person));
 }
@@ -301,11 +314,11 @@ static struct member_of *rooms_at(const struct lane *lane, const struct attachme
 {
     struct member_of *rooms = NULL, *changed = NULL, *m, *next;
     for (size_t i = 0; i < a->room_count; i++)
-        member_of(&rooms, a->rooms[i], true);
+        member_of(&rooms, a->rooms[i].id, true);
     const struct event *e;
     for (uint64_t serial = first; first && (e = window_at(lane->window, serial)); serial++) {
         if (e->offset < from[e->partition] || e->offset >= a->at[e->partition] ||
-            !is_about(e, a->listener->claims.user_id))
+            !changes(e, a->listener->claims.user_id))
             continue;
         HASH_FIND(hh, changed, &e->room, sizeof e->room, m);
         if (m)
@@ -326,7 +339,7 @@ static void tell_again(struct listener *l, const struct event *e, int64_t *posit
     char id[POSITION_TEXT_SIZE(POSITION_MAX_PARTITIONS)];
     position[e->partition] = e->offset + 1;
     size_t len = position_format(position, l->lane->options.partitions, id);
-    send_own(l, frame_event(l->framing, (struct str){ e->open_json, e->open_json_len }, (struct str){ id, len }));
+    lane_send(l, frame_event(l->framing, (struct str){ e->open_json, e->open_json_len }, (struct str){ id, len }));
 }
 
 static void attach(struct lane *lane, struct attachment *a)
@@ -339,11 +352,11 @@ static void attach(struct lane *lane, struct attachment *a)
     for (uint64_t serial = first; first && (e = window_at(lane->window, serial)); serial++) {
         if (e->offset < from[e->partition])
             continue;
-        bool about = is_about(e, l->claims.user_id);
+        bool about = changes(e, l->claims.user_id);
         m = member_of(&rooms, e->room, false);
         if (about && e->effect == MEMBERSHIP_BEGINS)
             m->member = true;
-        if (m->member)
+        if (m->member || (e->tells_person && uuid_equal(e->persons[0], l->claims.user_id)))
             tell_again(l, e, from);
         if (about && e->effect == MEMBERSHIP_ENDS)
             m->member = false;
@@ -390,9 +403,11 @@ static bool try_attach(struct lane *lane, struct attachment *a)
         return true;
     }
     if (a->seen && !window_covers(lane->window, a->seen)) {
-        live_resync(a->listener, "too_far_behind", a->at);
-        free(a->seen);
-        a->seen = NULL;
+        begin_stage(a->listener, LISTENER_CATCHING);
+        catch_up_by_position(a->listener, a->at, a->rooms, a->room_count, a->seen);
+        a->at = a->seen = NULL;
+        a->rooms = NULL;
+        return true;
     }
     attach(lane, a);
     return true;
@@ -411,7 +426,7 @@ static void attach_waiting(struct lane *lane)
     }
 }
 
-void lane_attach(struct listener *l, int64_t *at, struct uuid *rooms, size_t room_count, int64_t *seen)
+void lane_attach(struct listener *l, int64_t *at, struct feed_room *rooms, size_t room_count, int64_t *seen)
 {
     struct attachment *a = mem_alloc(sizeof *a);
     *a = (struct attachment){ .listener = l, .at = at, .rooms = rooms, .room_count = room_count, .seen = seen };
@@ -477,12 +492,11 @@ static void take_arrival(struct lane *lane, struct parcel *parcel)
                             .heard_us = lane->now_us,
                             .since_us = lane->now_us };
     add_listener(lane, l);
-    send_own(l, a->head);
-    send_own(l, a->ready);
+    lane_send(l, a->head);
+    lane_send(l, a->ready);
     if (a->held) {
-        free(a->at);
-        free(a->rooms);
         free(a->seen);
+        l->catch_up = catch_up_create(l, a->at, a->rooms, a->room_count);
     } else {
         lane_attach(l, a->at, a->rooms, a->room_count, a->seen);
     }
@@ -514,7 +528,7 @@ static void on_binary(void *context)
 
 static void on_answer(void *context, struct str bytes)
 {
-    send_own(context, frame_raw(bytes));
+    lane_send(context, frame_raw(bytes));
 }
 
 static void take_input(struct lane *lane, struct listener *l, struct str bytes)
@@ -573,10 +587,10 @@ static void tick_listener(struct lane *lane, struct listener *l, int64_t now_ms)
         return;
     if (l->framing == FRAMING_SSE) {
         l->heard_us = now_us;
-        send_own(l, frame_raw(STR(":\n\n"))); /* a comment; proxies see that it lives */
+        lane_send(l, frame_raw(STR(":\n\n"))); /* a comment; proxies see that it lives */
     } else if (!l->pinged) {
         l->pinged = true;
-        send_own(l, frame_websocket(WEBSOCKET_PING, (struct str){ 0 }));
+        lane_send(l, frame_websocket(WEBSOCKET_PING, (struct str){ 0 }));
     } else if (now_us - l->heard_us > 2 * o->ping_us) {
         bury(l);
     }

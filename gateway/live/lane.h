@@ -10,6 +10,7 @@
  * catch_up.h's. */
 #pragma once
 
+#include "consumers/messages/view_feed.h"
 #include "gateway/live/listener.h"
 #include "gateway/live/tail.h"
 
@@ -31,7 +32,7 @@ struct arrival {
     struct frame *head;  /* the answer's head */
     struct frame *ready; /* the first event */
     int64_t *at;         /* the snapshot's offsets */
-    struct uuid *rooms;
+    struct feed_room *rooms;
     size_t room_count;
     int64_t *seen; /* the client's position; NULL: it has none, and begins at `at` */
     bool held;     /* it says first what it has seen */
@@ -58,6 +59,9 @@ int lane_listeners(const struct lane *lane);
 
 /* --- for what serves listeners; the lane's thread --- */
 struct live *lane_live(const struct lane *lane);
+int lane_partitions(const struct lane *lane);
+/* Takes the frame over. */
+void lane_send(struct listener *l, struct frame *frame);
 /* Sends a JSON object without its closing brace. */
 void lane_tell(struct listener *l, struct str open_json);
 /* Says why and ends the connection, when what waits has been sent. */
@@ -65,5 +69,5 @@ void lane_close(struct listener *l, enum close_code code, const char *reason);
 /* One more, one less that holds on to it. */
 void lane_hold(struct listener *l);
 void lane_release(struct listener *l);
-/* The listener's arrival goes on with these rooms, offsets and position (arrays that become the lane's). */
-void lane_attach(struct listener *l, int64_t *at, struct uuid *rooms, size_t room_count, int64_t *seen);
+/* The listener goes on with these rooms as of these offsets, from what it has seen (arrays that become the lane's). */
+void lane_attach(struct listener *l, int64_t *at, struct feed_room *rooms, size_t room_count, int64_t *seen);

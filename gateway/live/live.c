@@ -35,6 +35,8 @@ const struct setting live_settings[] = {
       .doc = "The newest events, kept in memory for those who come back after a moment." },
     { "live.window_bytes", SETTING_INT, .def = "33554432", .min = 65536, .max = 17179869184, .unit = "bytes",
       .doc = "Memory for them." },
+    { "live.catch_up_events", SETTING_INT, .def = "10000", .min = 1, .max = 10000000, .unit = "events",
+      .doc = "What who was away for longer is told at most; with more missed it is told to look for itself." },
     { "live.ping_s", SETTING_INT, .def = "30", .min = 1, .max = 3600, .unit = "s",
       .doc = "A listener that has been silent this long is asked whether it lives; after twice as long it is gone." },
     { "live.hold_s", SETTING_INT, .def = "10", .min = 1, .max = 3600, .unit = "s",
@@ -65,6 +67,11 @@ struct live {
 struct gateway *live_gateway(const struct live *live)
 {
     return live->gateway;
+}
+
+enum request_step live_read(struct request *r, pool_job *job)
+{
+    return pool_run(r->gateway->live->admission, r, job);
 }
 
 size_t live_max_message_bytes(const struct live *live)
@@ -160,7 +167,7 @@ static void take_over(struct request *r, int fd)
         .held = o->held,
     };
     for (size_t i = 0; i < a->room_count; i++)
-        a->rooms[i] = o->person.rooms[i].id;
+        a->rooms[i] = o->person.rooms[i];
     atomic_fetch_add(&live->connections, 1);
     metrics_add(live->gateway->metrics, METRIC_LIVE_ACCEPTED, 1);
     lane_arrive(live->lanes[atomic_fetch_add(&live->turn, 1) % (unsigned)live->lane_count], a);

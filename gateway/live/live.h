@@ -8,6 +8,7 @@
 #pragma once
 
 #include "gateway/live/listener.h"
+#include "gateway/pool.h"
 #include "ops/runtime/config.h"
 
 struct gateway;
@@ -26,6 +27,8 @@ void live_measure(struct live *live); /* sets the gauges */
 
 /* --- for the lanes --- */
 struct gateway *live_gateway(const struct live *live);
+/* Runs the job on the thread that admits. */
+enum request_step live_read(struct request *r, pool_job *job);
 size_t live_max_message_bytes(const struct live *live);
 void live_closed(struct live *live);
 void live_delivered(struct live *live, size_t count);

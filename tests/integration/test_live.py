@@ -122,6 +122,49 @@ def test_who_was_added_to_a_room_while_away_is_told_of_it_from_then_on(listen, a
     assert heard.numbers(room) == [3]
 
 
+def test_who_says_by_number_what_was_seen_is_told_the_rest(hear, ada, ben, room):
+    for i in range(7):
+        ada.say(room, f"{i + 1}")
+    other, joined = ada.room(), ada.room()
+    ben.join(other)
+    ada.say(other, "1")
+    ada.say(joined, "before")
+    ben.join(joined)
+    ada.say(joined, "after")
+    heard = hear(ben, "hold=true")
+    ada.say(room, "8")
+    assert heard.ask("resume", "r", since={room: 4, other: 1})["status"] == 204
+    ada.say(room, "9")
+    heard.event("message.posted", roomId=room, number=9)
+    assert heard.numbers(room) == [5, 6, 7, 8, 9]
+    assert heard.numbers(other) == []
+    assert heard.numbers(joined) == [2]
+    assert heard.of("message.posted", room)[0]["data"] == ada.page(room, after=4, limit=1)["items"][0]
+    assert heard.ask("resume", "again", since={})["status"] == 409
+
+
+def test_who_was_away_for_longer_than_the_window_is_told_from_the_projection(stack, url, ada, ben):
+    """The position of a feed's beginning lies before every window but that of a log that has just begun."""
+    first, second = ada.room(), ada.room()
+    for room in (first, second):
+        ben.join(room)
+    for i in range(1200):
+        ada.say(first if i % 3 else second, f"{i}")
+    heard = feed.WebSocket(url, ben.token, "lastEventId=" + position_of([0] * 6))
+    ada.say(first, "the end")
+    heard.wait(lambda f: any(e["data"]["body"] == "the end" for e in f.of("message.posted", first)), 30)
+    assert heard.numbers(first) == list(range(1, 802))
+    assert heard.numbers(second) == list(range(1, 401))
+    heard.close()
+
+
+def position_of(offsets):
+    """As the gateway writes it: base64url of the count and the offsets, seven bits a byte."""
+    def number(n):
+        return bytes([n & 0x7f | 0x80]) + number(n >> 7) if n > 0x7f else bytes([n])
+    return base64.urlsafe_b64encode(b"".join(map(number, [len(offsets), *offsets]))).rstrip(b"=").decode()
+
+
 class Follower:
     """Somebody who listens, and whenever the connection ends comes back with what was seen last, to any gateway; as a phone
     does."""
