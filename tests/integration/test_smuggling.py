@@ -4,7 +4,9 @@ import itertools
 
 import pytest
 
+import log
 from raw import Connection, is_open_for_more
+from stack import wait_until
 
 SMUGGLED = b"GET /api/v1/health HTTP/1.1\r\nHost: a\r\n\r\n"
 CHUNKED = b"0\r\n\r\n"
@@ -46,6 +48,45 @@ def test_a_chunk_size_that_is_none_is_refused(urls, size):
         connection.send(b"POST /api/v1/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" +
                         size + b"\r\nhello\r\n0\r\n\r\n" + SMUGGLED)
         assert set(connection.statuses_until_closed()) <= {400, 413}, connection.received
+
+
+POST = b"POST /api/v1/rooms/%s/messages HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n%s\r\n"
+SAID = b'{"body":"said"}'
+CHUNK = b"f\r\n" + SAID + b"\r\n"
+LENGTH = b"Content-Length: 15\r\n"
+ENCODING = b"Transfer-Encoding: chunked\r\n"
+
+# What libmicrohttpd refuses by itself (ops/adr/0006): headers, body, statuses.
+REFUSED_UNSEEN = {
+    "a head beyond the memory": (LENGTH + b"X: " + b"y" * 100_000 + b"\r\n", SAID, {431}),
+    "a target beyond the memory": (LENGTH, SAID, {414}),
+    "a line without a colon": (LENGTH + b"Nonsense\r\n", SAID, {400}),
+    "a version that is none": (LENGTH, SAID, {400, 505}),
+    "a chunk size that is none": (ENCODING, b"zz\r\n" + SAID + b"\r\n0\r\n\r\n", {400, 413}),
+    "a chunk size that is none behind a good chunk": (ENCODING, CHUNK + b"zz\r\n\r\n0\r\n\r\n", {400, 413}),
+    "a chunk that is longer than it says": (ENCODING, b"f\r\n" + SAID + b"!!\r\n0\r\n\r\n", {400, 413}),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED_UNSEEN)
+def test_what_the_library_refuses_ends_the_connection_and_appends_nothing(stack, urls, ada, room, what):
+    headers, body, statuses = REFUSED_UNSEEN[what]
+    head = POST % (room.encode(), ada.token.encode(), headers)
+    if "target" in what:
+        head = head.replace(b"/messages", b"/messages?" + b"x" * 100_000)
+    if "version" in what:
+        head = head.replace(b"HTTP/1.1", b"HTTP/9.9")
+    good = POST % (room.encode(), ada.token.encode(), LENGTH) + SAID
+    before = log.end_offsets(stack.bootstrap())
+    with Connection(urls[0]) as connection:
+        connection.send(head + body + good)
+        answers = connection.statuses_until_closed()
+        assert len(answers) <= 1 and set(answers) <= statuses, connection.received
+    assert log.end_offsets(stack.bootstrap()) == before
+    with Connection(urls[0]) as connection:  # the same without the mistake is taken
+        connection.send(good)
+        assert connection.answer()[0] == 201
+    wait_until(lambda: [m["body"] for m in ada.history(room)] == ["said"], 10, "one message")
 
 
 def test_pipelined_requests_are_answered_in_order(urls):
