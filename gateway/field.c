@@ -119,22 +119,59 @@ static bool is_name(struct str s)
     return !is_blank(s);
 }
 
-static const struct {
+static const struct pattern {
     const char *name;
     bool (*holds)(struct str s);
     const char *allowed;
+    struct field_format format;
 } patterns[] = {
-    { "username", is_username,
-      "may have letters, digits, '.', '_' and '-', and begins and ends with a letter or digit" },
-    { "email", is_email, "must be an e-mail address like somebody@example.org" },
-    { "name", is_name, "must not be blank and must not have control characters" },
-    { "prose", text_is_prose, "must not have control characters but line breaks and tabs" },
-    { "phone", text_is_phone, "must be a telephone number in the form of E.164, like +4930123456" },
-    { "date", text_is_date, "must be a day like 1990-12-31, from 1900-01-01 to today" },
-    { "url", text_is_web_address, "must be an address like https://example.org/me" },
-    { "locale", text_is_language_tag, "must be a BCP 47 language tag like de-AT" },
-    { "time_zone", text_is_time_zone, "must be a time zone of the IANA database, like Europe/Vienna" },
+    { "username",
+      is_username,
+      "may have letters, digits, '.', '_' and '-', and begins and ends with a letter or digit",
+      { .regex = "^[^\\x00-,/:-@\\[-^`{-\\x7f]+$", .example = "\"ada\"" } },
+    { "email",
+      is_email,
+      "must be an e-mail address like somebody@example.org",
+      { .format = "email", .example = "\"ada@example.org\"" } },
+    { "name",
+      is_name,
+      "must not be blank and must not have control characters",
+      { .regex = "^[^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f][^\\x00-\\x1f\\x7f]*$", .example = "\"Ada\"" } },
+    { "prose",
+      text_is_prose,
+      "must not have control characters but line breaks and tabs",
+      { .regex = "^[^\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f]*$", .example = "\"I like engines.\"" } },
+    { "phone",
+      text_is_phone,
+      "must be a telephone number in the form of E.164, like +4930123456",
+      { .regex = "^\\+[1-9][0-9]{1,14}$", .example = "\"+4930123456\"" } },
+    { "date",
+      text_is_date,
+      "must be a day like 1990-12-31, from 1900-01-01 to today",
+      { .format = "date", .example = "\"1990-12-31\"" } },
+    { "url",
+      text_is_web_address,
+      "must be an address like https://example.org/me",
+      { .format = "uri", .example = "\"https://example.org/me\"" } },
+    { "locale",
+      text_is_language_tag,
+      "must be a BCP 47 language tag like de-AT",
+      { .regex = "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", .example = "\"de-AT\"" } },
+    { "printable", NULL, NULL, { .regex = "^[!-~]+$" } }, /* of headers, which http_check looks at */
+    { "etag", NULL, NULL, { .regex = "^(\\*|\"[!#-~]*\")$" } },
+    { "time_zone",
+      text_is_time_zone,
+      "must be a time zone of the IANA database, like Europe/Vienna",
+      { .regex = "^[A-Za-z0-9_+/-]+$", .example = "\"Europe/Vienna\"" } },
 };
+
+const struct field_format *field_format(const struct body_field *field)
+{
+    for (size_t i = 0; field->pattern && i < sizeof patterns / sizeof *patterns; i++)
+        if (strcmp(patterns[i].name, field->pattern) == 0)
+            return &patterns[i].format;
+    return NULL;
+}
 
 static void check_text(struct faults *faults, const struct body_field *field, struct str name, struct str text)
 {
@@ -149,7 +186,7 @@ static void check_text(struct faults *faults, const struct body_field *field, st
         return;
     }
     for (size_t i = 0; field->pattern && i < sizeof patterns / sizeof *patterns; i++)
-        if (strcmp(patterns[i].name, field->pattern) == 0 && !patterns[i].holds(text))
+        if (patterns[i].holds && strcmp(patterns[i].name, field->pattern) == 0 && !patterns[i].holds(text))
             FAULT(faults, name, "%s.", patterns[i].allowed);
 }
 

@@ -20,6 +20,13 @@ struct faults {
                 (struct problem_field){ (name), arena_printf((faults)->arena, __VA_ARGS__) };                          \
     } while (0)
 
+/* What OpenAPI says of a `pattern`. The check itself may ask for more. */
+struct field_format {
+    const char *format, *regex; /* JSON Schema's; NULL: none */
+    const char *example;        /* JSON */
+};
+const struct field_format *field_format(const struct body_field *field); /* NULL: it has no pattern */
+
 void field_check_json(struct faults *faults, const struct body_field *field, const json_t *value);
 /* A parameter as it stands in the query, decoded. */
 void field_check_query(struct faults *faults, const struct body_field *field, struct str text);

@@ -7,11 +7,13 @@
 #include "gateway/accepted.h"
 #include "gateway/access.h"
 #include "gateway/cursor.h"
+#include "gateway/docs.h"
 #include "gateway/live/live.h"
 #include "gateway/page_cache.h"
 #include "gateway/password.h"
 #include "gateway/rate_limits.h"
 #include "gateway/refresh_token.h"
+#include "gateway/route.h"
 #include "gateway/throttle.h"
 #include "gateway/token.h"
 #include "ops/runtime/clock.h"
@@ -109,6 +111,7 @@ static err gateway_fill(struct gateway *g)
     g->accepted = accepted_create();
     g->pages = page_cache_create((size_t)config_int(config, "gateway.page_cache_bytes"));
     g->rooms_partitions = topic_partitions(config, "rooms.commands");
+    TRY(docs_create(config, routes, &g->docs));
     TRY(tokens_create(config, &g->tokens));
     token_derive_key(g->tokens, "requests", g->hash_key);
     token_derive_key(g->tokens, "cursors1", key);
@@ -191,6 +194,7 @@ void gateway_destroy(struct gateway *g)
     rate_limits_destroy(g->limits);
     page_cache_destroy(g->pages);
     accepted_destroy(g->accepted);
+    docs_destroy(g->docs);
     sodium_memzero(g->hash_key, sizeof g->hash_key);
     free(g);
 }

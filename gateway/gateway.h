@@ -11,6 +11,7 @@
 struct accepted;
 struct access_memory;
 struct cursors;
+struct docs;
 struct rate_limits;
 struct live;
 struct page_cache;
@@ -36,6 +37,7 @@ struct gateway {
     struct password *password;
     struct page_cache *pages;
     struct accepted *accepted;
+    struct docs *docs;
     struct live *live;
     uint8_t hash_key[32]; /* keys request hashes, since those stand in the log, which many may read */
     int rooms_partitions; /* of rooms.commands */

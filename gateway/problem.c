@@ -64,8 +64,7 @@ const char *status_text(int status)
     }
 }
 
-/* The same request may succeed later, as it is. */
-static bool is_retryable(int status, const char *code)
+bool problem_is_retryable(int status, const char *code)
 {
     return status == 408 || status == 429 || status == 503 || status == 504 || strcmp(code, "request_in_progress") == 0;
 }
@@ -95,7 +94,7 @@ void problem_fields(struct request *r, int status, const char *code, const char 
     json_field_str(&j, "code", str_of(code));
     json_field_str(&j, "detail", str_of(detail));
     json_key(&j, "retryable");
-    json_bool(&j, is_retryable(status, code));
+    json_bool(&j, problem_is_retryable(status, code));
     json_field_str(&j, "requestId", str_of(r->request_id));
     if (count > 0) {
         json_key(&j, "errors");

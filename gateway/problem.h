@@ -14,3 +14,6 @@ void problem_fields(struct request *r, int status, const char *code, const char 
 
 /* The reason phrase of RFC 9110, which is also a problem's title. */
 const char *status_text(int status);
+
+/* The same request may succeed later, as it is. */
+bool problem_is_retryable(int status, const char *code);

@@ -75,3 +75,8 @@ enum request_step operations_get(struct request *r);
 /* live/ */
 enum request_step live_open(struct request *r);
 enum request_step live_ticket(struct request *r);
+
+/* docs.c */
+enum request_step openapi_show(struct request *r);
+enum request_step docs_page(struct request *r);
+enum request_step docs_file(struct request *r);

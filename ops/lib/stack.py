@@ -12,7 +12,7 @@ import programs
 import redis_server
 from console import Failure
 from service import Service
-from state import REPOSITORY, read_json, write_atomically
+from state import REPOSITORY, SWAGGER_UI, read_json, write_atomically
 
 DEFAULTS = {
     "ports": ports.DEFAULT,
@@ -94,6 +94,7 @@ class Stack:
             "vault.index_key": secrets["AETHER_VAULT_INDEX_KEY"],
             "auth.secret": secrets["AETHER_AUTH_SECRET"],
             "auth.keys_folder": keys.ensure(self.state),
+            "docs.folder": SWAGGER_UI,
             **self.asked["settings"],
         }
 

@@ -24,6 +24,7 @@ from console import Failure
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 DEFAULT_FOLDER = os.path.join(REPOSITORY, ".state")
 JARS = os.path.join(DEFAULT_FOLDER, "jars")  # every stack of this checkout uses the same
+SWAGGER_UI = os.path.join(DEFAULT_FOLDER, "swagger-ui")  # likewise
 
 SECRETS = ("AETHER_VAULT_MASTER_KEY", "AETHER_VAULT_INDEX_KEY", "AETHER_AUTH_SECRET")
 

@@ -17,7 +17,7 @@ import rest
 import service
 from console import Failure, say, step
 from stack import SERVERS, Stack
-from state import DEFAULT_FOLDER, JARS, REPOSITORY, State
+from state import DEFAULT_FOLDER, JARS, REPOSITORY, SWAGGER_UI, State
 
 LEAST_ROOM_MB = 2048
 
@@ -106,16 +106,22 @@ def install(options):
         sys.exit(1)  # it has said why
 
 
+def fetch(what, command, log):
+    with step(what) as this:
+        if console.run_logged(command, log, env={**os.environ, "PATH": programs.PATH},
+                              progress=lambda line: "fetching from Maven Central") != 0:
+            raise Failure(console.last_line(console.tail(log)))
+        this.note = "verified"
+
+
 def make(stack, options):
     """What must be there before anything starts: jars and programs."""
     os.makedirs(JARS, exist_ok=True)
     log = stack.state.path("logs", "fetch.log")
     with stack.state.lock(os.path.join(DEFAULT_FOLDER, "build.lock")):
-        with step("kafka jars") as this:
-            if console.run_logged(kafka.fetch_command(), log, env={**os.environ, "PATH": programs.PATH},
-                                  progress=lambda line: "fetching from Maven Central") != 0:
-                raise Failure(console.last_line(console.tail(log)))
-            this.note = "verified"
+        fetch("kafka jars", kafka.fetch_command(), log)
+        if not options.servers:
+            fetch("swagger ui", [os.path.join(REPOSITORY, "ops", "swagger-ui", "fetch"), SWAGGER_UI], log)
         if not options.no_build and not options.servers:
             with step("build") as this:
                 this.note = programs.build(stack.build_folder(), stack.state.path("logs", "build.log"))
