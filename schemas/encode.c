@@ -73,7 +73,8 @@ static err put_value(const struct field *f, const char *at, struct buf *out)
         return OK;
     case FIELD_SEALED: {
         const struct sealed *s = (const struct sealed *)at;
-        if (s->cipher.len == 0)
+        /* A record of before the field came to be has its default, nothing, and may be carried on. */
+        if (s->cipher.len == 0 && (!f->has_default || s->clear.len > 0))
             return err_set(REJECT, "field %s must be sealed before it is encoded", f->name);
         put_bytes(out, s->cipher);
         return OK;

@@ -227,6 +227,22 @@ START_TEST(enum_symbols_are_found_by_name)
 }
 END_TEST
 
+START_TEST(a_sealed_field_that_an_older_record_did_not_have_is_carried_on_as_nothing)
+{
+    struct sample s = samples[0];
+    struct any_record *back = arena_alloc(&arena, s.of->size);
+    s.accounts_command.register_account.address = (struct sealed){ 0 };
+    ck_assert_int_eq(s.of->encode(codec, &s.any, &out), OK);
+    ck_assert_int_eq(s.of->decode(codec, buf_view(&out), &arena, back), OK);
+    ck_assert_uint_eq(((struct accounts_command *)back)->register_account.address.cipher.len, 0);
+    s.accounts_command.register_account.address.clear = STR("192.0.2.1");
+    assert_rejected(s.of->encode(codec, &s.any, &out), "field address must be sealed");
+    s.accounts_command.register_account.address.clear.len = 0;
+    s.accounts_command.register_account.email = (struct sealed){ 0 };
+    assert_rejected(s.of->encode(codec, &s.any, &out), "field email must be sealed");
+}
+END_TEST
+
 START_TEST(the_subjects_of_a_record_are_named_once)
 {
     struct uuid subjects[8];
@@ -400,6 +416,7 @@ int main(void)
     tcase_add_test(all, an_enum_value_out_of_range_is_not_encoded);
     tcase_add_test(all, enum_symbols_are_found_by_name);
     tcase_add_test(all, the_subjects_of_a_record_are_named_once);
+    tcase_add_test(all, a_sealed_field_that_an_older_record_did_not_have_is_carried_on_as_nothing);
     tcase_add_test(all, the_room_a_large_record_took_is_given_back);
     tcase_add_loop_test(all, a_payload_is_checked_against_the_bytes_that_are_there, 0,
                         (int)(sizeof payloads / sizeof *payloads));
