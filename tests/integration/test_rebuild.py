@@ -1,14 +1,18 @@
 """A projection is nothing but the fold of the log: dropped, it comes back the same."""
 
+import uuid
+
 import psycopg2
 import pytest
 
+import client
 import history
 from stack import wait_until
 
 PROJECTIONS = {
     "messages": {"rooms": "room_id", "members": "room_id, user_id", "messages": "room_id, seq"},
-    "users": {"accounts": "user_id", "sessions": "user_id, session_id"},
+    "users": {"accounts": "user_id", "sessions": "user_id, session_id", "reserved_usernames": "username_index",
+              "search_terms": "user_id, kind", "audit": "stream, partition, position"},
 }
 
 
@@ -26,13 +30,51 @@ def succeeded(stack, schema):
     return set(stack.sql(f"SELECT command_id::text, stream, partition, fact_offset, encode(fact, 'hex') FROM {schema}.operations WHERE rejection = 0"))
 
 
+# PasswordRehashed needs an imported account: see test_login.py.
+EVERY_FACT = {"AccountRegistered", "ProfileChanged", "UsernameChanged", "EmailChanged", "PasswordChanged", "AllSessionsEnded",
+              "AccountSuspended", "AccountReinstated", "RolesSet", "SessionStarted", "SessionRefreshed", "RefreshTokenReplayed",
+              "SessionEnded"}
+
+
+@pytest.fixture
+def eventful(urls, admin):
+    """Everything happens to somebody once."""
+    person = client.Person(urls)
+    person.register()
+
+    def do(who, method, path, body=None, **headers):
+        answer = who.request(method, path, body, headers=headers)
+        assert answer.status in (200, 204), answer
+        return answer
+
+    password = {"currentPassword": client.PASSWORD}
+    do(person, "PATCH", "/users/me", {"firstName": "Zo\u00eb", "bio": "Here and there."}, **{"Content-Type": "application/merge-patch+json"})
+    person.username = "Renamed." + uuid.uuid4().hex[:10]
+    do(person, "PUT", "/users/me/username", {"username": person.username, **password})
+    do(person, "PUT", "/users/me/email", {"email": uuid.uuid4().hex + "@example.org", **password})
+    do(person, "PUT", "/users/me/password", {"newPassword": "another horse entirely", **password})
+    do(person, "POST", "/auth/refresh", {"refreshToken": person.refresh_token})
+    assert person.post("/auth/refresh", {"refreshToken": person.refresh_token}).status == 401
+    person.login("another horse entirely")
+    do(person, "POST", "/auth/logout")
+    me = f"/admin/users/{person.user['id']}"
+    do(admin, "POST", me + "/suspend", {"reason": "spam"})
+    do(admin, "POST", me + "/reinstate")
+    do(admin, "POST", me + "/logout")
+    do(admin, "PUT", me + "/roles", {"roles": ["user", "moderator"]})
+    return person
+
+
 @pytest.mark.parametrize("worker", PROJECTIONS)
-def test_a_dropped_projection_comes_back_row_by_row(stack, mended, ada, room, worker):
+def test_a_dropped_projection_comes_back_row_by_row(stack, mended, ada, room, eventful, worker):
     for i in range(5):
         ada.say(room, f"line {i}")
     history.settle(stack)
     before, outcomes = checksums(stack, worker), succeeded(stack, worker)
     assert all(rows for rows, _ in before.values())
+    if worker == "users":
+        audited = {action for action, in stack.sql("SELECT DISTINCT action FROM users.audit WHERE subject = %s", (eventful.user["id"],))}
+        assert audited == EVERY_FACT, "the audit knows all of it, before and after"
     with stack.without(worker):
         stack.sql(f"DROP SCHEMA {worker} CASCADE")
     wait_until(lambda: checksums(stack, worker) == before, 90, f"{worker} as it was: {before}", pause=0.5)
