@@ -9,7 +9,7 @@ struct str username_normalise(struct arena *arena, struct str username);
 /* As usernames. The part before the @ is folded too: two people do not share an address but for its case. */
 struct str email_normalise(struct arena *arena, struct str email);
 
-/* May be taken for another name because it mixes scripts, hides characters or mixes digits of several scripts
+/* May be taken for another name because it mixes scripts, hides marks or mixes digits of several scripts
  * (Unicode Technical Standard 39: not highly restrictive, invisible characters, mixed numbers). */
 bool username_is_spoof(struct str username);
 
