@@ -249,6 +249,8 @@ static enum request_step answer_outcome(struct dispatch *d, const struct waiting
         accepted_answer(r, entry->command_id, entry->actor);
         return REQUEST_SUSPENDED;
     }
+    if (rejection != ACCEPTED && rejection == r->tolerated)
+        return entry->then(r, outcome, NULL);
     if (rejection != ACCEPTED) {
         if (rejection != AGGREGATE_PARKED) /* the same command is decided anew when it is sent again, or has been */
             withdraw_subject(d, r);

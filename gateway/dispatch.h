@@ -6,7 +6,8 @@
  * tables (replies.h). Whoever takes the request out of the table of those that wait owns it: the reply, the deadline
  * sweep, or a failed delivery.
  *   - outcome: `then` runs with it, on the thread that brought it;
- *   - rejected: then is not called; the rejection's problem is answered (rejections.def);
+ *   - rejected: then is not called; the rejection's problem is answered (rejections.def). But for r->tolerated: then
+ *     is called without a fact;
  *   - deadline, delivery UNKNOWN, or Prefer: respond-async after delivery (or outcome): 202, Location:
  *     /api/v1/operations/{id};
  *   - NOT_APPENDED, queue full, broker away: 503 with Retry-After;

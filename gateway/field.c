@@ -4,6 +4,7 @@
 #include <unicode/uchar.h>
 #include <unicode/ustring.h>
 
+#include "gateway/message_text.h"
 #include "gateway/profile_text.h"
 #include "ops/runtime/clock.h"
 
@@ -137,6 +138,10 @@ static const struct pattern {
       is_name,
       "must not be blank and must not have control characters",
       { .regex = "^[^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f][^\\x00-\\x1f\\x7f]*$", .example = "\"Ada\"" } },
+    { "message",
+      text_is_message,
+      "must have at most 4000 characters, as people count them",
+      { .example = "\"Is anybody here?\"" } },
     { "prose",
       text_is_prose,
       "must not have control characters but line breaks and tabs",

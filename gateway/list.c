@@ -38,3 +38,28 @@ void list_close(struct request *r, struct json *j, const struct list *l, bool mo
         json_none(j);
     json_close(j, '}');
 }
+
+enum request_step list_of(struct request *r, const char *what, struct uuid id, pool_job *job)
+{
+    struct list *l = ARENA_NEW(&r->arena, struct list);
+    char text[UUID_TEXT_LEN + 1];
+    uuid_format(id, text);
+    l->name = str_of(arena_printf(&r->arena, "%s:%s", what, text));
+    if (!list_begin(r, l))
+        return REQUEST_DONE;
+    r->state = l;
+    return pool_run(r->gateway->reads, r, job);
+}
+
+struct uuid list_after_id(const struct list *l)
+{
+    struct uuid id = uuid_nil;
+    if (l->after.len == sizeof id)
+        memcpy(&id, l->after.ptr, sizeof id);
+    return id;
+}
+
+void list_close_id(struct request *r, struct json *j, const struct list *l, bool more, struct uuid last)
+{
+    list_close(r, j, l, more, (struct str){ (const char *)last.bytes, sizeof last });
+}

@@ -3,6 +3,7 @@
  * parameters. */
 #pragma once
 
+#include "gateway/pool.h"
 #include "gateway/route.h"
 
 #define LIST_MAX     100
@@ -29,3 +30,8 @@ bool list_begin(struct request *r, struct list *l);
 struct json list_open(struct request *r);
 /* `last` is the position of the last item shown; more: others follow. */
 void list_close(struct request *r, struct json *j, const struct list *l, bool more, struct str last);
+
+/* Lists by id: what "<what>:<id>" names, read by `job` on the pool of reads; r->state is the list. */
+enum request_step list_of(struct request *r, const char *what, struct uuid id, pool_job *job);
+struct uuid list_after_id(const struct list *l); /* nil: from the beginning */
+void list_close_id(struct request *r, struct json *j, const struct list *l, bool more, struct uuid last);

@@ -7,8 +7,12 @@
 
 #include "consumers/messages/cache.h"
 #include "consumers/messages/view.h"
+#include "consumers/rejection.h"
 #include "gateway/cursor.h"
+#include "gateway/direct.h"
 #include "gateway/gateway.h"
+#include "gateway/mentions.h"
+#include "gateway/message_text.h"
 #include "gateway/page_cache.h"
 #include "gateway/resources.h"
 #include "ops/runtime/clock.h"
@@ -18,10 +22,37 @@
 #define PAGE_DEFAULT 50
 
 static const struct body_field post_message_fields[] = {
-    { "body", FIELD_TEXT, .required = true, .min = 1, .max = 4000, .doc = "The text." },
+    { "body", FIELD_TEXT, .required = true, .min = 1, .max = 20000, .pattern = "message",
+      .doc = "The text: at most 4,000 characters, as people count them." },
+    { "replyTo", FIELD_INT, .min = 1, .max = INT64_MAX, .doc = "Number of the message that this one answers." },
     { 0 },
 };
 const struct body post_message_body = { "PostMessage", post_message_fields };
+
+static const struct body_field send_message_fields[] = {
+    { "receiverId", FIELD_UUID, .doc = "Somebody: the direct conversation with them is opened where there is none." },
+    { "roomId", FIELD_UUID, .doc = "Or a room." },
+    { "body", FIELD_TEXT, .required = true, .min = 1, .max = 20000, .pattern = "message", .doc = "The text." },
+    { "replyTo", FIELD_INT, .min = 1, .max = INT64_MAX, .doc = "Number of the message that this one answers." },
+    { 0 },
+};
+const struct body send_message_body = { "SendMessage", send_message_fields };
+
+static const struct shape_field forwarded_fields[] = {
+    { "roomId", SHAPE_UUID, "Where it comes from." },
+    { "messageId", SHAPE_UUID, "The message it repeats." },
+    { "senderId", SHAPE_UUID, "Who said it first." },
+    { 0 },
+};
+static const struct shape forwarded_shape = { "Forwarded", forwarded_fields };
+
+static const struct shape_field reaction_fields[] = {
+    { "emoji", SHAPE_TEXT, "The emoji.", .example = "\"👍\"" },
+    { "count", SHAPE_INT, "How many people." },
+    { "userIds", SHAPE_UUID, "The first ten of them.", .list = true },
+    { 0 },
+};
+static const struct shape reaction_shape = { "Reaction", reaction_fields };
 
 /* message_json */
 static const struct shape_field message_fields[] = {
@@ -32,7 +63,17 @@ static const struct shape_field message_fields[] = {
     { "body", SHAPE_TEXT, "The text; empty when erased.", .example = "\"Is anybody here?\"" },
     { "postedAt", SHAPE_TIME, "When it was said." },
     { "editedAt", SHAPE_TIME, "When it was changed last.", .optional = true },
+    { "version", SHAPE_INT, "2 after the first change, and so on; 1 when left out.", .optional = true },
     { "deletedAt", SHAPE_TIME, "When it was deleted.", .optional = true },
+    { "pinnedAt", SHAPE_TIME, "When it was pinned.", .optional = true },
+    { "replyTo", SHAPE_INT, "Number of the message that it answers.", .optional = true },
+    { "thread", SHAPE_INT, "Number of the message that began the thread it belongs to.", .optional = true },
+    { "replyCount", SHAPE_INT, "Answers in the thread that it began.", .optional = true },
+    { "mentions", SHAPE_UUID, "Members who are named.", .list = true, .optional = true },
+    { "mentionsRoom", SHAPE_BOOL, "All members are meant.", .optional = true },
+    { "forwarded", SHAPE_OBJECT, "Where it comes from.", .of = &forwarded_shape, .optional = true },
+    { "reactions", SHAPE_OBJECT, "By emoji, in the order they came.", .of = &reaction_shape, .list = true,
+      .optional = true },
     { 0 },
 };
 const struct shape message_shape = { "Message", message_fields, .param = "message" };
@@ -51,14 +92,8 @@ static enum request_step message_posted(struct request *r, const struct outcome 
 {
     (void)outcome;
     const struct message_posted *posted = &((const struct rooms_fact *)fact)->message_posted;
-    struct message_view message = {
-        .id = posted->message_id,
-        .room_id = posted->room_id,
-        .sender_id = posted->meta.actor,
-        .seq = posted->seq,
-        .posted_at = posted->meta.at,
-        .body = body_str(r, "body"),
-    };
+    struct message_view message;
+    message_view_posted(&message, posted, text_normalise(&r->arena, body_str(r, "body")));
     struct json j = response_json(r, 201);
     message_json(&j, &message);
     char room[UUID_TEXT_LEN + 1];
@@ -67,16 +102,78 @@ static enum request_step message_posted(struct request *r, const struct outcome 
     return REQUEST_DONE;
 }
 
-enum request_step messages_post(struct request *r)
+static enum request_step post(struct request *r, const struct mentions *mentions)
 {
     struct rooms_command *c = ARENA_NEW(&r->arena, struct rooms_command);
     c->type = ROOMS_POST_MESSAGE;
     c->post_message = (struct post_message){
         .room_id = r->ids[0],
         .message_id = uuid_v7(r->received_at),
-        .body = { .clear = body_str(r, "body") },
+        .body = { .clear = text_normalise(&r->arena, body_str(r, "body")) },
+        .mentions = { mentions->ids, mentions->count },
+        .mentions_room = mentions->room,
     };
+    body_int(r, "replyTo", &c->post_message.reply_to);
     return dispatch_command(r, &rooms_stream, (struct any_record *)c, r->claims.user_id, message_posted);
+}
+
+static enum request_step post_naming(struct request *r, struct pool_thread *thread)
+{
+    struct mentions mentions;
+    const err e = mentions_resolve(r, thread, r->ids[0], body_str(r, "body"), &mentions);
+    if (e == OK)
+        return post(r, &mentions);
+    problem_err(r, e);
+    return REQUEST_DONE;
+}
+
+/* Only who may be named costs a look into PostgreSQL. */
+enum request_step messages_post(struct request *r)
+{
+    static const struct mentions nobody;
+    return mentions_possible(body_str(r, "body")) ? pool_run(r->gateway->reads, r, post_naming) : post(r, &nobody);
+}
+
+/* --- POST /messages --- */
+
+/* The conversation is there: now the message, under the request's own command id. */
+static enum request_step direct_opened(struct request *r, const struct outcome *outcome, const struct any_record *fact)
+{
+    (void)outcome;
+    (void)fact;
+    const struct uuid *own = r->state;
+    r->command_id = *own;
+    r->tolerated = ACCEPTED;
+    return messages_post(r);
+}
+
+static enum request_step send_direct(struct request *r, struct pool_thread *thread)
+{
+    struct uuid peer = uuid_nil;
+    bool there, good;
+    body_uuid(r, "receiverId", &peer);
+    const err e = direct_room_find(r, thread, peer, &there, &good);
+    if (e != OK)
+        problem_err(r, e);
+    if (e != OK || !good)
+        return REQUEST_DONE;
+    if (there)
+        return messages_post(r);
+    struct uuid *own = ARENA_NEW(&r->arena, struct uuid);
+    *own = r->command_id;
+    r->state = own;
+    r->command_id = uuid_v5(*own, STR("open"));
+    return direct_room_open(r, peer, direct_opened);
+}
+
+enum request_step messages_send(struct request *r)
+{
+    const bool to_room = body_uuid(r, "roomId", &r->ids[0]);
+    if (to_room == (body_str(r, "receiverId").ptr != NULL)) {
+        problem(r, 400, "invalid_body", "receiverId", "Give one of receiverId and roomId.");
+        return REQUEST_DONE;
+    }
+    return to_room ? messages_post(r) : pool_run(r->gateway->reads, r, send_direct);
 }
 
 /* --- GET /rooms/{room}/messages --- */
@@ -166,14 +263,6 @@ static struct json page_begin(struct request *r)
     return j;
 }
 
-static void page_refuse(struct request *r, bool exists)
-{
-    if (exists)
-        problem(r, 403, "not_a_member", NULL, "You are not a member of this room.");
-    else
-        problem(r, 404, "room_not_found", NULL, "There is no such room.");
-}
-
 static struct page_key page_key(const struct request *r, const struct page_query *q, struct page_range range,
                                 int64_t version)
 {
@@ -211,7 +300,7 @@ static err pages_heads(struct pages *p, struct redis *redis)
         p->ranges[i] = page_range(q, head->last_seq);
         struct page_key key = page_key(r, q, p->ranges[i], head->version);
         if (head->membership == ROOM_CACHE_STRANGER) {
-            page_refuse(r, head->kind == ROOM_KIND_PUBLIC);
+            room_refuse(r, head->kind == ROOM_KIND_PUBLIC);
         } else if (p->ranges[i].from > p->ranges[i].to) {
             struct json j = page_begin(r);
             page_end(r, &j, q, p->ranges[i], head->last_seq);
@@ -305,7 +394,7 @@ static err pages_stored(struct pages *p, struct redis *redis)
         if (page->found && page->view.is_member)
             page_render(p, p->requests[i], page);
         else
-            page_refuse(p->requests[i], page->found);
+            room_refuse(p->requests[i], page->found);
         p->open[i] = false;
         if (redis && page->found &&
             room_cache_refill(redis, arena, &p->heads[i], &page->view, page->items, page->count) == RETRY) {

@@ -12,14 +12,13 @@
 #include "gateway/client_address.h"
 #include "gateway/confirm.h"
 #include "gateway/gateway.h"
+#include "gateway/if_match.h"
 #include "gateway/login.h"
 #include "gateway/resources.h"
 #include "ops/runtime/log.h"
 #include "schemas/accounts.gen.h"
 
-#define NAME_FIELD    .min = 1, .max = 100, .pattern = "name", .nullable = true
-#define ETAGS_MAX     8
-#define ETAG_UNTAGGED (-1)
+#define NAME_FIELD .min = 1, .max = 100, .pattern = "name", .nullable = true
 
 static const struct body_field profile_fields[] = {
     { "firstName", FIELD_TEXT, NAME_FIELD, .doc = "First name." },
@@ -155,54 +154,6 @@ static enum request_step own_changed(struct request *r, const struct outcome *ou
 }
 
 /* --- PUT and PATCH /users/me --- */
-
-/* What If-Match says (RFC 9110, section 13.1.1): the versions of its strong entity tags that can be ours. */
-struct if_match {
-    bool given;
-    int64_t versions[ETAGS_MAX];
-    size_t count;
-};
-
-/* One entity tag off the front of *text: its version, or ETAG_UNTAGGED when it is nobody's version. false: no tag. */
-static bool take_etag(const char **text, int64_t *ret_version)
-{
-    const char *at = *text;
-    bool weak = strncmp(at, "W/", 2) == 0;
-    at += weak ? 2 : 0;
-    if (*at != '"')
-        return false;
-    const char *end = strchr(at + 1, '"');
-    if (!end)
-        return false;
-    size_t len = (size_t)(end - at - 1);
-    bool number = !weak && len > 0 && len <= 18 && strspn(at + 1, "0123456789") == len && (at[1] != '0' || len == 1);
-    *ret_version = ETAG_UNTAGGED;
-    if (number)
-        sscanf(at + 1, "%18" SCNd64, ret_version);
-    *text = end + 1;
-    return true;
-}
-
-/* false: a problem has been filled. */
-static bool if_match_read(struct request *r, struct if_match *m)
-{
-    const char *text = MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_MATCH);
-    if (!text || strcmp(text, "*") == 0)
-        return true;
-    m->given = true;
-    for (;;) {
-        int64_t version;
-        text += strspn(text, " \t,");
-        if (*text == '\0')
-            return true;
-        if (!take_etag(&text, &version) || !strchr(" \t,", *text)) {
-            problem(r, 400, "bad_header", "If-Match", "must be *, or entity tags as ETag gives them, like \"7\".");
-            return false;
-        }
-        if (version != ETAG_UNTAGGED && m->count < ETAGS_MAX)
-            m->versions[m->count++] = version;
-    }
-}
 
 struct change {
     struct if_match match;

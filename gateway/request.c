@@ -1,5 +1,5 @@
-#include <stdarg.h>
 #include <sodium.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "gateway/field.h"
@@ -81,6 +81,36 @@ struct str body_str(const struct request *r, const char *name)
     if (!json_is_string(value))
         return (struct str){ 0 };
     return (struct str){ json_string_value(value), json_string_length(value) };
+}
+
+bool body_int(const struct request *r, const char *name, int64_t *ret)
+{
+    const json_t *value = json_object_get(r->body, name);
+    if (!json_is_integer(value))
+        return false;
+    *ret = json_integer_value(value);
+    return true;
+}
+
+bool body_bool(const struct request *r, const char *name, bool *ret)
+{
+    const json_t *value = json_object_get(r->body, name);
+    if (!json_is_boolean(value))
+        return false;
+    *ret = json_is_true(value);
+    return true;
+}
+
+bool body_uuid(const struct request *r, const char *name, struct uuid *ret)
+{
+    const struct str text = body_str(r, name);
+    return text.ptr && uuid_parse(text, ret);
+}
+
+bool body_time(const struct request *r, const char *name, int64_t *ret_unix_ms)
+{
+    const struct str text = body_str(r, name);
+    return text.ptr && clock_parse_rfc3339(text, ret_unix_ms);
 }
 
 void response_header(struct request *r, const char *name, const char *format, ...)

@@ -86,6 +86,7 @@ struct request {
     void (*take_over)(struct request *r, int fd);
     /* Set in a request that came over no HTTP connection of its own (live/command.h): what request_resume does. */
     void (*resumed)(struct request *r);
+    int tolerated;                    /* a rejection that is as good as the fact: dispatch_then gets fact NULL */
     const char *why;                  /* for the log: what a 5xx comes from (problem_err); NULL: nothing is known */
     void *state;                      /* the handler's own, in the arena */
 };
@@ -102,6 +103,11 @@ bool request_query_text(struct request *r, const char *name, int64_t max, struct
 
 /* Body fields, after the check against the route's body table: present fields have the right type and size. */
 struct str body_str(const struct request *r, const char *name); /* {NULL, 0} when absent */
+/* false, *ret untouched: absent. */
+bool body_int(const struct request *r, const char *name, int64_t *ret);
+bool body_bool(const struct request *r, const char *name, bool *ret);
+bool body_uuid(const struct request *r, const char *name, struct uuid *ret);
+bool body_time(const struct request *r, const char *name, int64_t *ret_unix_ms);
 
 void response_header(struct request *r, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Empties the body and gives a writer on it. */

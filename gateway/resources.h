@@ -60,13 +60,57 @@ enum request_step rooms_list(struct request *r);
 enum request_step rooms_get(struct request *r);
 enum request_step rooms_join(struct request *r);
 enum request_step rooms_members(struct request *r);
+/* For the others: answers r->ids[0] as the person sees it (a pool_job); 403 or, where nobody may know of the room, 404.
+ */
+struct pool_thread;
+enum request_step room_show(struct request *r, struct pool_thread *thread);
+void room_refuse(struct request *r, bool exists);
+
+/* room_settings.c */
+extern const struct body room_patch_body, direct_room_body;
+enum request_step rooms_patch(struct request *r);
+enum request_step rooms_direct(struct request *r);
+
+/* members.c */
+extern const struct body member_role_body, transfer_room_body, kick_member_body, ban_member_body;
+extern const struct shape ban_shape;
+enum request_step rooms_leave(struct request *r);
+enum request_step rooms_transfer(struct request *r);
+enum request_step rooms_bans(struct request *r);
+enum request_step members_role(struct request *r);
+enum request_step members_kick(struct request *r);
+enum request_step members_ban(struct request *r);
+enum request_step members_unban(struct request *r);
+
+/* invitations.c */
+extern const struct shape invitation_shape;
+enum request_step invitations_put(struct request *r);
+enum request_step invitations_delete(struct request *r);
+enum request_step invitations_list(struct request *r);
+enum request_step rooms_invitations(struct request *r);
 
 /* messages.c */
-extern const struct body post_message_body;
+extern const struct body post_message_body, send_message_body;
 extern const struct shape message_shape;
 extern const struct body_field messages_query[];
 enum request_step messages_post(struct request *r);
+enum request_step messages_send(struct request *r);
 enum request_step messages_list(struct request *r);
+
+/* message.c */
+extern const struct body edit_message_body, forward_message_body;
+extern const struct shape version_shape;
+enum request_step message_get(struct request *r);
+enum request_step message_edit(struct request *r);
+enum request_step message_delete(struct request *r);
+enum request_step message_react(struct request *r);
+enum request_step message_unreact(struct request *r);
+enum request_step message_pin(struct request *r);
+enum request_step message_unpin(struct request *r);
+enum request_step message_forward(struct request *r);
+enum request_step message_versions(struct request *r);
+enum request_step message_thread(struct request *r);
+enum request_step room_pins(struct request *r);
 
 /* operations.c */
 extern const struct shape operation_shape;

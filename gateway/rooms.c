@@ -28,6 +28,17 @@ static const struct shape_field room_fields[] = {
     { "memberCount", SHAPE_INT, "People in it." },
     { "lastSeq", SHAPE_INT, "Number of its newest message; 0: none yet." },
     { "createdAt", SHAPE_TIME, "When it was opened." },
+    { "description", SHAPE_TEXT, "What it is for.", .optional = true },
+    { "topic", SHAPE_TEXT, "What is talked about now.", .optional = true },
+    { "slowModeSeconds", SHAPE_INT, "Between two posts of a plain member.", .optional = true },
+    { "timeToLiveSeconds", SHAPE_INT, "After which new messages are deleted.", .optional = true },
+    { "archivedAt", SHAPE_TIME, "When it was archived.", .optional = true },
+    { "peerId", SHAPE_UUID, "In a direct conversation: the other person.", .optional = true },
+    { "role", SHAPE_CHOICE, "One's own, where one is a member (one room, scope=mine).",
+      .choices = "owner|admin|member|readOnly", .optional = true },
+    { "unreadCount", SHAPE_INT, "Messages that one has not read; likewise.", .optional = true },
+    { "lastMessage", SHAPE_OBJECT, "The newest; null: there is none; likewise.", .of = &message_shape, .nullable = true,
+      .optional = true },
     { 0 },
 };
 const struct shape room_shape = { "Room", room_fields, .param = "room" };
@@ -35,7 +46,7 @@ const struct shape room_shape = { "Room", room_fields, .param = "room" };
 static const struct shape_field member_fields[] = {
     { "userId", SHAPE_UUID, "Who it is." },
     { "username", SHAPE_TEXT, "Empty when erased.", .example = "\"ada\"" },
-    { "role", SHAPE_CHOICE, "In this room.", .choices = "owner|member" },
+    { "role", SHAPE_CHOICE, "In this room.", .choices = "owner|admin|member|readOnly" },
     { "joinedAt", SHAPE_TIME, "Since when." },
     { 0 },
 };
@@ -49,10 +60,12 @@ const struct body_field rooms_query[] = {
     { 0 },
 };
 
-static enum request_step room_not_found(struct request *r)
+void room_refuse(struct request *r, bool exists)
 {
-    problem(r, 404, "room_not_found", NULL, "There is no such room.");
-    return REQUEST_DONE;
+    if (exists)
+        problem(r, 403, "not_a_member", NULL, "You are not a member of this room.");
+    else
+        problem(r, 404, "room_not_found", NULL, "There is no such room.");
 }
 
 /* --- POST /rooms --- */
@@ -206,25 +219,26 @@ enum request_step rooms_list(struct request *r)
 
 /* --- GET /rooms/{room} --- */
 
-static enum request_step room_answer(struct request *r, struct pool_thread *thread)
+enum request_step room_show(struct request *r, struct pool_thread *thread)
 {
     struct room_view room;
     bool found;
-    err e = room_find(thread->pg, &thread->arena, r->ids[0], r->claims.user_id, &room, &found);
+    const err e = room_find_unread(thread->pg, &thread->arena, r->ids[0], r->claims.user_id, &room, &found);
     if (e != OK) {
         problem_err(r, e);
-        return REQUEST_DONE;
+    } else if (!found) {
+        room_refuse(r, false);
+    } else {
+        struct json j = response_json(r, 200);
+        room_json(&j, &room);
+        response_header(r, "ETag", "\"%lld\"", (long long)room.version);
     }
-    if (!found)
-        return room_not_found(r);
-    struct json j = response_json(r, 200);
-    room_json(&j, &room);
     return REQUEST_DONE;
 }
 
 enum request_step rooms_get(struct request *r)
 {
-    return pool_run(r->gateway->reads, r, room_answer);
+    return pool_run(r->gateway->reads, r, room_show);
 }
 
 /* --- POST /rooms/{room}/join --- */
@@ -233,7 +247,7 @@ static enum request_step room_joined(struct request *r, const struct outcome *ou
 {
     (void)outcome;
     (void)fact;
-    return pool_run(r->gateway->reads, r, room_answer);
+    return pool_run(r->gateway->reads, r, room_show);
 }
 
 enum request_step rooms_join(struct request *r)
@@ -272,12 +286,8 @@ static err members_load(struct request *r, struct pool_thread *thread)
     struct room_view room;
     bool found;
     TRY(room_find(thread->pg, arena, r->ids[0], r->claims.user_id, &room, &found));
-    if (!found) {
-        room_not_found(r);
-        return OK;
-    }
-    if (!room.is_member) {
-        problem(r, 403, "not_a_member", NULL, "You are not a member of this room.");
+    if (!found || !room.is_member) {
+        room_refuse(r, found);
         return OK;
     }
     struct member_view *members;

@@ -83,6 +83,12 @@ static const struct pg_statement list_members = {
     "$3",
 };
 
+/* $1 room, $2 people. */
+static const struct pg_statement find_members = {
+    "messages_find_members",
+    "SELECT user_id FROM messages.members WHERE room_id = $1 AND user_id = ANY ($2::uuid[])",
+};
+
 static const struct pg_statement list_invitations_of_user = {
     "messages_list_invitations_of_user",
     "SELECT room_id, user_id, invited_by, invited_at FROM messages.invitations"
@@ -215,6 +221,24 @@ err member_list(struct pg *pg, struct arena *arena, struct uuid room, struct uui
             .role = member_role_text(member_role_of_row(pg_int(r, (int)i, 1))),
             .joined_at = pg_time(r, (int)i, 2),
         };
+    PQclear(r);
+    return OK;
+}
+
+err members_among(struct pg *pg, struct arena *arena, struct uuid room, const struct uuid *ids, size_t count,
+                  struct uuid *ret, size_t *ret_count)
+{
+    struct pg_array *people = pg_array(arena, PG_UUID, count);
+    for (size_t i = 0; i < count; i++)
+        pg_array_uuid(people, ids[i]);
+    struct pg_args args = pg_args(arena);
+    pg_arg_uuid(&args, room);
+    pg_arg_array(&args, people);
+    PGresult *r;
+    TRY(pg_query(pg, &find_members, &args, &r));
+    *ret_count = (size_t)PQntuples(r);
+    for (size_t i = 0; i < *ret_count; i++)
+        ret[i] = pg_uuid(r, (int)i, 0);
     PQclear(r);
     return OK;
 }

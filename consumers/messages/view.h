@@ -63,6 +63,10 @@ MUST_CHECK err room_list(struct pg *pg, struct arena *arena, struct uuid viewer,
 MUST_CHECK err member_list(struct pg *pg, struct arena *arena, struct uuid room, struct uuid after, int limit,
                            struct member_view **ret, size_t *ret_count);
 
+/* Those of these people who are members, in no order; *ret has room for all. */
+MUST_CHECK err members_among(struct pg *pg, struct arena *arena, struct uuid room, const struct uuid *ids, size_t count,
+                             struct uuid *ret, size_t *ret_count);
+
 struct invitation_view {
     struct uuid room_id, user_id, invited_by;
     int64_t invited_at;

@@ -1,0 +1,17 @@
+/* message_text: what the text of a message must be, counted as people count (Unicode's extended grapheme clusters, by
+ * ICU). Pure; any thread. */
+#pragma once
+
+#include "ops/runtime/mem.h"
+
+#define MESSAGE_GRAPHEMES_MAX 4000
+
+/* User-perceived characters of valid UTF-8; stops counting behind `most`. */
+int64_t text_graphemes(struct str s, int64_t most);
+bool text_is_message(struct str s); /* at most MESSAGE_GRAPHEMES_MAX */
+
+/* Normalisation form C; the text itself when it is already. */
+struct str text_normalise(struct arena *arena, struct str s);
+
+/* One emoji as people see one: a grapheme cluster that is shown as a picture (UTS 51). */
+bool text_is_emoji(struct str s);

@@ -1,0 +1,159 @@
+"""What becomes of a message after it was posted: edits, deletes, threads, reactions, pins, mentions, forwarding."""
+
+import urllib.parse
+
+import pytest
+
+THUMB, FLAG, FAMILY = "👍", "🇦🇹", "👨‍👩‍👧‍👦"
+
+
+def at(message, what=""):
+    return f"/rooms/{message['roomId']}/messages/{message['id']}{what}"
+
+
+def reaction(message, emoji):
+    return at(message, "/reactions/" + urllib.parse.quote(emoji))
+
+
+def send(person, method, path, body=None, status=204, **options):
+    answer = person.insist(method, path, body, **options)
+    assert answer.status == status, answer
+    return answer
+
+
+def refused(person, method, path, status, code, body=None, **options):
+    answer = person.insist(method, path, body, **options)
+    assert (answer.status, answer.code) == (status, code), answer
+
+
+def read(person, message):
+    """The message in the newest page, as everybody reads it."""
+    return next(m for m in person.page(message["roomId"], limit=100)["items"] if m["seq"] == message["seq"])
+
+
+def test_an_edit_is_read_at_once_and_what_was_said_before_is_kept(ada, ben, eve, room):
+    message = ben.say(room, "Helo")
+    assert ada.page(room)["items"] == [message]
+    edited = send(ben, "PUT", at(message), {"body": "Hello"}, 200)
+    assert (edited.json["body"], edited.json["version"], edited.headers["ETag"]) == ("Hello", 2, '"2"')
+    assert read(ada, message) == edited.json == ben.get(at(message)).json
+    send(ben, "PUT", f"/messages/{message['id']}", {"body": "Hello!"}, 200)
+    assert read(ada, message)["body"] == "Hello!"
+    versions = ada.get(at(message, "/versions")).json["items"]
+    assert [(v["version"], v["body"]) for v in versions] == [(1, "Helo"), (2, "Hello"), (3, "Hello!")]
+    refused(ada, "PUT", at(message), 403, "not_the_sender", {"body": "Bye"})
+    refused(eve, "PUT", at(message), 403, "not_a_member", {"body": "Bye"})
+
+
+def test_an_edit_of_what_one_has_not_seen_is_refused(ben, room):
+    message = ben.say(room, "one")
+    etag = ben.get(at(message)).headers["ETag"]
+    send(ben, "PUT", at(message), {"body": "two"}, 200, headers={"If-Match": etag})
+    refused(ben, "PUT", at(message), 412, "version_conflict", {"body": "three"}, headers={"If-Match": etag})
+
+
+def test_a_deleted_message_leaves_its_number(ada, ben, room):
+    said = [ben.say(room, f"line {i}") for i in range(3)]
+    ada.page(room)
+    send(ben, "DELETE", at(said[1]))
+    gone = read(ada, said[1])
+    assert (gone["seq"], gone["body"], bool(gone["deletedAt"])) == (2, "", True)
+    assert [m["seq"] for m in ada.page(room)["items"]] == [1, 2, 3]
+    refused(ben, "DELETE", at(said[1]), 410, "message_deleted")
+    refused(ben, "PUT", at(said[1]), 410, "message_deleted", {"body": "back"})
+    assert [v["body"] for v in ada.get(at(said[1], "/versions")).json["items"]] == ["line 1"], "who moderates still reads it"
+    send(ada, "DELETE", f"/messages/{said[2]['id']}")
+    assert ben.say(room, "next")["seq"] == 4
+
+
+def test_others_versions_are_for_who_moderates(ada, ben, eve, room):
+    eve.join(room)
+    message = ada.say(room, "secret")
+    refused(eve, "GET", at(message, "/versions"), 403, "room_role_required")
+    assert [v["body"] for v in ada.get(at(message, "/versions")).json["items"]] == ["secret"]
+
+
+def test_a_thread_gathers_replies_to_replies(ada, ben, room):
+    root = ada.say(room, "Who is for tea?")
+    ben.say(room, "Nice weather")
+    first = send(ben, "POST", f"/rooms/{room}/messages", {"body": "Me", "replyTo": root["seq"]}, 201).json
+    second = send(ada, "POST", f"/rooms/{room}/messages", {"body": "Milk?", "replyTo": first["seq"]}, 201).json
+    assert (first["replyTo"], first["thread"], second["replyTo"], second["thread"]) == (1, 1, 3, 1)
+    assert read(ben, root)["replyCount"] == 2
+    for of in (root, second):
+        assert [m["seq"] for m in ben.get(at(of, "/thread")).json["items"]] == [3, 4]
+    page = ben.get(at(root, "/thread?limit=1")).json
+    rest = ben.get(at(root, f"/thread?limit=1&cursor={page['nextCursor']}")).json
+    assert [m["seq"] for m in page["items"] + rest["items"]] == [3, 4]
+    refused(ada, "POST", f"/rooms/{room}/messages", 404, "message_not_found", {"body": "?", "replyTo": 99})
+
+
+def test_reactions_are_one_of_each_person_and_emoji(ada, ben, eve, room):
+    message = ada.say(room, "Done!")
+    ada.page(room)
+    for person, emoji in ((ben, THUMB), (ada, THUMB), (ben, FAMILY), (ben, FLAG)):
+        send(person, "PUT", reaction(message, emoji))
+    send(ben, "PUT", reaction(message, THUMB))  # there already
+    shown = read(ada, message)["reactions"]
+    assert [(r["emoji"], r["count"]) for r in shown] == [(THUMB, 2), (FAMILY, 1), (FLAG, 1)]
+    assert shown[0]["userIds"] == [ben.user["id"], ada.user["id"]]
+    send(ben, "DELETE", reaction(message, THUMB))
+    assert [(r["emoji"], r["count"]) for r in read(ada, message)["reactions"]] == [(THUMB, 1), (FAMILY, 1), (FLAG, 1)]
+    refused(eve, "PUT", reaction(message, THUMB), 403, "not_a_member")
+    for wrong in ("a", "7", THUMB + FLAG, " "):
+        refused(ben, "PUT", reaction(message, wrong), 400, "bad_path")
+
+
+def test_pins_are_listed_newest_first(ada, ben, room):
+    said = [ben.say(room, f"line {i}") for i in range(3)]
+    for message in (said[0], said[2]):
+        send(ada, "PUT", at(message, "/pin"))
+    assert [m["seq"] for m in ben.get(f"/rooms/{room}/pins").json["items"]] == [3, 1]
+    assert read(ben, said[0])["pinnedAt"]
+    send(ada, "DELETE", at(said[0], "/pin"))
+    assert [m["seq"] for m in ben.get(f"/rooms/{room}/pins").json["items"]] == [3]
+    assert "pinnedAt" not in read(ben, said[0])
+    refused(ben, "PUT", at(said[1], "/pin"), 403, "room_role_required")
+
+
+def test_who_is_named_is_known(ada, ben, eve, room):
+    body = f"@{ben.username.upper()}, see @{eve.username} and @nobody-at-all; write to x@{ben.username}.org. (@{ada.username}.)"
+    message = ada.say(room, body)
+    assert set(message["mentions"]) == {ada.user["id"], ben.user["id"]}, "members only, whatever the case"
+    assert ada.say(room, "@room lunch")["mentionsRoom"] is True
+    edited = send(ada, "PUT", at(message), {"body": f"@{ben.username} only"}, 200).json
+    assert edited["mentions"] == [ben.user["id"]] == read(ben, message)["mentions"]
+
+
+def test_a_forwarded_message_names_who_said_it_first(ada, ben, eve, room):
+    message = ben.say(room, "It works")
+    other, third = ada.room("Elsewhere"), ada.room("Further")
+    copy = send(ada, "POST", at(message, "/forward"), {"roomId": other}, 201).json
+    again = send(ada, "POST", at(copy, "/forward"), {"roomId": third}, 201).json
+    assert copy["body"] == again["body"] == "It works" and copy["senderId"] == ada.user["id"]
+    assert copy["forwarded"] == again["forwarded"] == {"roomId": room, "messageId": message["id"], "senderId": ben.user["id"]}
+    assert read(ada, copy) == copy
+    refused(eve, "POST", at(message, "/forward"), 403, "not_a_member", {"roomId": other})
+    refused(ben, "POST", at(message, "/forward"), 403, "not_a_member", {"roomId": other})
+
+
+def test_a_message_of_another_room_is_not_found(ada, ben, eve, room):
+    message = ada.say(room, "here")
+    other = ada.room("Elsewhere")
+    assert ada.get(f"/rooms/{other}/messages/{message['id']}").code == "message_not_found"
+    hidden = ada.say(ada.room("Cabin", kind="private"), "hush")
+    for answer in (eve.get(at(hidden)), eve.insist("PUT", at(hidden), {"body": "?"}), eve.insist("DELETE", f"/messages/{hidden['id']}")):
+        assert (answer.status, answer.code) == (404, "message_not_found"), answer
+
+
+@pytest.mark.parametrize("character", ["a", "é", "e\u0301", THUMB, FAMILY])
+def test_a_text_has_4000_characters_as_people_count_them(ada, room, character):
+    most = 4000 if len(character) < 3 else 900  # longer ones meet the largest body first
+    assert send(ada, "POST", f"/rooms/{room}/messages", {"body": character * most}, 201)
+    answer = ada.insist("POST", f"/rooms/{room}/messages", {"body": character * 4001})
+    assert answer.status == (400 if most == 4000 else 413), answer
+
+
+def test_a_text_is_stored_in_normalisation_form_c(ada, ben, room):
+    message = ada.say(room, "Ame\u0301lie <b>&amp;</b>")
+    assert message["body"] == "Am\u00e9lie <b>&amp;</b>" == read(ben, message)["body"]
