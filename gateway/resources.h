@@ -116,6 +116,13 @@ enum request_step room_pins(struct request *r);
 extern const struct shape operation_shape;
 enum request_step operations_get(struct request *r);
 
+/* registry.c */
+extern const struct shape schema_text_shape, schema_version_shape;
+enum request_step schemas_get(struct request *r);
+enum request_step subjects_list(struct request *r);
+enum request_step subjects_versions(struct request *r);
+enum request_step subjects_version(struct request *r);
+
 /* live/ */
 enum request_step live_open(struct request *r);
 enum request_step live_ticket(struct request *r);

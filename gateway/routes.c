@@ -4,6 +4,8 @@
 #include "gateway/resources.h"
 
 /* Clients of systems like this one call these without a version. */
+#define REGISTRY_JSON "application/vnd.schemaregistry.v1+json"
+
 const struct route_alias route_aliases[] = {
     { "/api/auth", "/api/v1/auth" },
     { "/api/health", "/api/v1/health" },
@@ -187,6 +189,18 @@ const struct route routes[] = {
     { GET, "/api/v1/operations/{operation}", "operations_get", AUTH_USER, NULL, operations_get,
       "What became of a request that was answered 202.", .answers = ANSWERS({ 200, &operation_shape }),
       .problems = "operation_not_found" },
+    { GET, "/schemas/ids/{schema}", "schemas_get", AUTH_NONE, NULL, schemas_get,
+      "The Avro schema of a record, by the id in its frame (Confluent's API).", .plain_params = true,
+      .answers = ANSWERS({ 200, &schema_text_shape, .media_type = REGISTRY_JSON }), .problems = "schema_not_found" },
+    { GET, "/subjects", "subjects_list", AUTH_NONE, NULL, subjects_list,
+      "The subjects, a JSON array of text (Confluent's API).", .answers = ANSWERS({ 200, .media_type = REGISTRY_JSON }) },
+    { GET, "/subjects/{subject}/versions", "subjects_versions", AUTH_NONE, NULL, subjects_versions,
+      "The versions of a subject, a JSON array of numbers (Confluent's API).", .plain_params = true,
+      .answers = ANSWERS({ 200, .media_type = REGISTRY_JSON }), .problems = "subject_not_found" },
+    { GET, "/subjects/{subject}/versions/{version}", "subjects_version", AUTH_NONE, NULL, subjects_version,
+      "One version of a subject; \"latest\" is the newest (Confluent's API).", .plain_params = true,
+      .answers = ANSWERS({ 200, &schema_version_shape, .media_type = REGISTRY_JSON }),
+      .problems = "subject_not_found version_not_found" },
     { GET, "/api/v1/health", "health_live", AUTH_NONE, NULL, health_live, "Whether this process lives.",
       .answers = ANSWERS({ 200, &liveness_shape }) },
     { GET, "/api/v1/health/ready", "health_ready", AUTH_NONE, NULL, health_ready, "Whether it can serve: 200 or 503.",

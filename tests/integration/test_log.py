@@ -1,5 +1,6 @@
 """The log as analytics teams read it: stock Kafka and Avro tools, no personal data in clear."""
 
+import json
 import re
 import struct
 import uuid
@@ -8,6 +9,7 @@ import pytest
 
 import log
 from client import Person
+from stack import http_get, wait_until
 
 TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
@@ -106,15 +108,67 @@ def test_command_offsets_increase_and_point_at_their_commands(stack, told, topic
         assert first[record.partition, fact["meta"]["command_offset"]] == record.value
 
 
-def test_a_stock_deserializer_finds_the_schemas_at_the_gateway(urls, told):
-    """Where no registry is configured, the gateway answers a Confluent registry's read endpoints."""
-    import json
-    import stack as stack_module
+def registry(urls, path):
+    status, body = http_get(urls[0] + path)
+    return status, json.loads(body)
 
+
+def test_the_gateway_answers_as_a_confluent_registry_does(urls):
     schemas = log.Schemas()
+    assert registry(urls, "/subjects") == (200, sorted({subject for subject, _ in schemas.subjects.values()},
+                                                       key=lambda subject: min(n for n, (s, _) in schemas.subjects.items() if s == subject)))
     for number, (subject, version) in schemas.subjects.items():
-        status, body = stack_module.http_get(f"{urls[0]}/schemas/ids/{number}")
-        if status == 404:
-            pytest.skip("the gateway serves no registry yet")
-        assert status == 200
-        assert json.loads(json.loads(body)["schema"])["name"] == subject.rpartition(".")[2]
+        status, found = registry(urls, f"/schemas/ids/{number}")
+        assert status == 200 and json.loads(found["schema"]) == schemas.schema(number).to_json()
+        assert registry(urls, f"/subjects/{subject}/versions/{version}") == (200, {"subject": subject, "version": version, "id": number, **found})
+    for subject in {subject for subject, _ in schemas.subjects.values()}:
+        versions = sorted(v for s, v in schemas.subjects.values() if s == subject)
+        assert registry(urls, f"/subjects/{subject}/versions") == (200, versions)
+        assert registry(urls, f"/subjects/{subject}/versions/latest")[1]["version"] == versions[-1]
+
+
+@pytest.mark.parametrize("path, code", [
+    ("/schemas/ids/99999", "schema_not_found"), ("/schemas/ids/0", "schema_not_found"), ("/schemas/ids/latest", "schema_not_found"),
+    ("/subjects/weather-value/versions", "subject_not_found"), ("/subjects/weather-value/versions/1", "subject_not_found"),
+    ("/subjects/rooms.events-aether.rooms.RoomCreated/versions/0", "version_not_found"),
+    ("/subjects/rooms.events-aether.rooms.RoomCreated/versions/999", "version_not_found"),
+    ("/subjects/rooms.events-aether.rooms.RoomCreated/versions/newest", "version_not_found"),
+])
+def test_a_schema_that_is_not_there_is_404(urls, path, code):
+    status, found = registry(urls, path)
+    assert status == 404 and found["code"] == code, found
+
+
+def test_a_stock_deserializer_reads_the_log_with_nothing_but_two_addresses(stack, urls, told):
+    """Confluent's for Python: Kafka's address, and the gateway's as that of the registry."""
+    from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+    from confluent_kafka.avro import CachedSchemaRegistryClient
+    from confluent_kafka.avro.serializer import SerializerError
+    from confluent_kafka.avro.serializer.message_serializer import MessageSerializer
+
+    person, room, message, _ = told
+    values = MessageSerializer(CachedSchemaRegistryClient({"url": urls[0]}))
+    consumer = Consumer({"bootstrap.servers": stack.bootstrap(), "group.id": "analytics", "enable.auto.commit": False,
+                         "enable.partition.eof": True})
+    partitions = log.topics(stack.bootstrap())["rooms.events"]
+    consumer.assign([TopicPartition("rooms.events", partition, OFFSET_BEGINNING) for partition in range(partitions)])
+    found, ended = [], set()
+
+    def is_read():
+        record = consumer.poll(0.5)
+        if record and record.error():
+            ended.add(record.partition())
+        elif record and record.key() == room.encode():
+            try:
+                found.append(values.decode_message(record.value()))
+            except SerializerError as error:
+                raise AssertionError(record.value()) from error
+        return len(ended) == partitions
+
+    try:
+        wait_until(is_read, 60, "the end of rooms.events", pause=0)
+    finally:
+        consumer.close()
+    created, said = found
+    assert str(created["room_id"]) == room and str(created["meta"]["actor"]) == person.user["id"]
+    assert (str(said["message_id"]), said["seq"]) == (message["id"], 1)
