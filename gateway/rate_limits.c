@@ -20,7 +20,7 @@
 #define TELL_US 1000000 /* what was used is told after so long at the latest */
 #define EARLY   8       /* and when so-manieth part of what was left is used */
 #define ID_LEN  16
-#define KEY_MAX 64
+#define KEY_MAX 96
 
 enum policy { POLICY_AUTH, POLICY_ADDRESS, POLICY_USER, POLICIES, POLICY_NONE = POLICIES };
 
@@ -65,8 +65,8 @@ static const struct {
     { "", POLICY_ADDRESS, POLICY_USER },
 };
 
-/* KEYS[1]: "aether:limit:<policy>:<id>", its TAT in microseconds of Redis's clock. ARGV[1]: how far the requests that
- * were let through move it on. Returns how far it is ahead of now. */
+/* KEYS[1]: "aether:limit:<policy>:<requests>:<window>:<id>" (so another quota counts anew), its TAT in microseconds of
+ * Redis's clock. ARGV[1]: how far the requests that were let through move it on. Returns how far it is ahead of now. */
 static const struct redis_script tell_script = {
     "local time = redis.call('TIME') "
     "local now = time[1] * 1000000 + time[2] "
@@ -78,10 +78,10 @@ static const struct redis_script tell_script = {
 struct entry {
     uint8_t id[ID_LEN];
     uint8_t policy;      /* + 1; 0: nobody's */
-    bool known;          /* Redis has been told of it */
     bool waits, hurries; /* its index is in rate_limits.waiting and .hurrying */
     uint32_t untold;     /* requests */
     int64_t tat_ns;
+    int64_t told_ns; /* when Redis was told last; 0: never */
 };
 
 /* Indices of entries, each at most once. */
@@ -92,7 +92,7 @@ struct indices {
 
 /* What is being told to Redis. */
 struct told {
-    uint32_t index;
+    uint32_t index, untold;
     uint8_t policy;
     uint8_t id[ID_LEN];
     char key[KEY_MAX];
@@ -157,9 +157,8 @@ static struct entry *claim(struct rate_limits *l, size_t set, enum policy policy
     }
     memcpy(least->id, id, ID_LEN);
     least->policy = (uint8_t)(policy + 1);
-    least->known = false;
     least->untold = 0;
-    least->tat_ns = 0;
+    least->tat_ns = least->told_ns = 0;
     return least; /* whether it waits or hurries is the place's business and stays */
 }
 
@@ -175,7 +174,8 @@ static void note(struct rate_limits *l, struct entry *e, const struct quota *q, 
 {
     size_t index = (size_t)(e - l->entries);
     e->untold++;
-    bool hurry = !e->known || e->untold * q->interval_ns * EARLY >= q->window_ns - (e->tat_ns - now);
+    bool hurry =
+        now - e->told_ns >= TELL_US * 1000 || e->untold * q->interval_ns * EARLY >= q->window_ns - (e->tat_ns - now);
     if (hurry ? e->hurries : e->waits)
         return;
     pthread_mutex_lock(&l->lock);
@@ -209,10 +209,10 @@ static bool take_untold(struct rate_limits *l, uint32_t index, struct told *ret)
 {
     struct entry *e = &l->entries[index];
     pthread_mutex_lock(lock_of(l, index));
-    int64_t untold = e->untold;
+    uint32_t untold = e->untold;
     int policy = e->policy - 1;
     e->untold = 0;
-    e->known = true; /* or tried to: a Redis that is away is not asked at every request */
+    e->told_ns = now_ns(); /* or tried to: a Redis that is away is not asked at every request */
     memcpy(ret->id, e->id, ID_LEN);
     pthread_mutex_unlock(lock_of(l, index));
     if (untold == 0)
@@ -220,9 +220,12 @@ static bool take_untold(struct rate_limits *l, uint32_t index, struct told *ret)
     char id[2 * ID_LEN + 1];
     sodium_bin2hex(id, sizeof id, ret->id, ID_LEN);
     ret->index = index;
+    ret->untold = untold;
     ret->policy = (uint8_t)policy;
-    snprintf(ret->key, sizeof ret->key, "aether:limit:%s:%s", policies[policy].name, id);
-    snprintf(ret->moved_us, sizeof ret->moved_us, "%.3f", (double)(untold * l->quotas[policy].interval_ns) / 1000.0);
+    const struct quota *q = &l->quotas[policy];
+    snprintf(ret->key, sizeof ret->key, "aether:limit:%s:%lld:%lld:%s", policies[policy].name, (long long)q->requests,
+             (long long)q->window_s, id);
+    snprintf(ret->moved_us, sizeof ret->moved_us, "%.3f", (double)(untold * q->interval_ns) / 1000.0);
     return true;
 }
 
@@ -242,12 +245,28 @@ static void learn(void *context, size_t i, const redisReply *reply)
     pthread_mutex_unlock(lock_of(l, t->index));
 }
 
+/* It was not sent. */
+static void take_back(struct rate_limits *l, const struct told *t)
+{
+    struct entry *e = &l->entries[t->index];
+    pthread_mutex_lock(lock_of(l, t->index));
+    if (is_of(e, t->policy, t->id))
+        e->untold += t->untold;
+    pthread_mutex_unlock(lock_of(l, t->index));
+}
+
+/* What is lost between here and there (it is not known what of it arrived) is not told again: rather too little. */
 static err tell(struct rate_limits *l, size_t count)
 {
+    err e = OK;
+    for (size_t i = 0; i < count && e == OK; i++)
+        e = redis_add_script(l->redis, &tell_script, 1, 2,
+                             (struct str[]){ str_of(l->batch[i].key), str_of(l->batch[i].moved_us) });
+    if (e == OK)
+        return redis_flush(l->redis, learn, l);
     for (size_t i = 0; i < count; i++)
-        TRY(redis_add_script(l->redis, &tell_script, 1, 2,
-                             (struct str[]){ str_of(l->batch[i].key), str_of(l->batch[i].moved_us) }));
-    return redis_flush(l->redis, learn, l);
+        take_back(l, &l->batch[i]);
+    return e;
 }
 
 static void tell_and_say(struct rate_limits *l, size_t count)
@@ -316,6 +335,7 @@ err rate_limits_create(const struct config *config, struct metrics *metrics, str
 {
     struct rate_limits *l = mem_alloc(sizeof *l);
     l->metrics = metrics;
+    l->up = true; /* until it turns out otherwise; the gauge says 0 until then */
     for (size_t i = 0; i < POLICIES; i++)
         l->quotas[i] = quota_of(config_int(config, policies[i].requests), config_int(config, policies[i].window));
     crypto_shorthash_keygen(l->hash_key);

@@ -4,10 +4,10 @@
  * Nobody waits for Redis. Each gateway decides by its own count, so that alone it is exact. What it lets through it
  * tells Redis from a thread of its own, in pipelines; one Lua script adds that to the key's TAT there and answers how
  * far it is ahead, which contains what the other gateways let through; the later TAT of the two is what counts from
- * then on. A key is told at its first request, whenever an eighth of what was left of it has been used, and once a
- * second. So up to eight gateways together let through what one may, but for requests that arrive within one round
- * trip: those are counted all the same and come off what follows. Redis away: each gateway's own count is the limit,
- * nothing else changes.
+ * then on. A key is told at once when it has not been for a second, or when an eighth of what was left of it has been
+ * used since; what is untold then, once a second. So another gateway may be behind by an eighth of what is left, for a
+ * second; near the end of a quota by one request. What came through too much is counted all the same and comes off what
+ * follows. Redis away: each gateway's own count is the limit, nothing else changes.
  *
  * Keys live in a table of fixed size, sets of eight; a new key takes the place of the one that has used the least.
  * Whoever fills it with addresses displaces those who owe nothing, and what was told to Redis is not lost.

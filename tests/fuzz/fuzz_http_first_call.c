@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "gateway/client_address.h"
+#include "gateway/cors.h"
 #include "gateway/trace.h"
 #include "tests/gateway/http/head.h"
 
@@ -37,6 +39,19 @@ static void check_target(const struct http_facts *facts, char *buffer)
             assert(value.len <= query.len && http_is_utf8(value) && !memchr(value.ptr, '\0', value.len));
 }
 
+/* Every address is a proxy's, so that both lists are read to their ends. */
+static void check_client(const struct http_head *head)
+{
+    static struct cors cors = { .origins = { "https://a.example" }, .count = 1 };
+    struct proxies p = { .networks = { { .bits = 0 } }, .count = 1 };
+    struct address peer = { { 0 } };
+    for (p.header = PROXY_FORWARDED; p.header <= PROXY_X_FORWARDED_FOR; p.header++)
+        (void)client_find(&p, peer, head);
+    p.count = 0;
+    assert(memcmp(client_find(&p, peer, head).address.bytes, peer.bytes, sizeof peer.bytes) == 0);
+    (void)cors_allow(&cors, head);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
     struct http_head head;
@@ -53,6 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     } else {
         assert(fault.status >= 400 && fault.status < 600 && fault.code && fault.detail);
     }
+    check_client(&head);
     char trace[TRACEPARENT_LEN + 1];
     trace_continue(facts.traceparent, trace);
     assert(strlen(trace) == TRACEPARENT_LEN);

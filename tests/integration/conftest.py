@@ -3,8 +3,11 @@ is started in .state-test, with an empty log, from AETHER_TEST_BUILD (a meson bu
 
 Two messages workers share the partitions; time-outs are short, so that a test need not wait long for them to pass."""
 
+import json
 import os
+import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -115,6 +118,46 @@ def room(ada, ben):
     room = ada.room()
     ben.join(room)
     return room
+
+
+def gateways_beside(stack):
+    """Starts gateways beside the stack's own, with its environment and the given settings changed; returns the url of each."""
+    started = []
+
+    def start(settings):
+        pid = stack.pid("gateway")
+        with open(f"/proc/{pid}/environ") as file:
+            environment = dict(pair.split("=", 1) for pair in file.read().split("\0") if "=" in pair)
+        words = [word for name, value in {"gateway.port": 0, **settings}.items() for word in ("--set", f"{name}={value}")]
+        process = subprocess.Popen([os.readlink(f"/proc/{pid}/exe"), *words], env=environment, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        started.append(process)
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if '"gateway listens"' in line:
+                break
+        else:
+            raise AssertionError(f"the gateway did not start: {said}")
+        threading.Thread(target=process.stderr.read, daemon=True).start()  # or it stops at a full pipe
+        url = f"http://127.0.0.1:{json.loads(line)['port']}"
+        wait_until(lambda: is_ready(url), 30, "the other gateway ready")
+        return url
+
+    yield start
+    for process in started:
+        process.terminate()
+    assert [process.wait(30) for process in started] == [0] * len(started)
+
+
+@pytest.fixture
+def another_gateway(stack):
+    yield from gateways_beside(stack)
+
+
+@pytest.fixture(scope="module")
+def module_gateway(stack):
+    yield from gateways_beside(stack)
 
 
 def pytest_configure(config):

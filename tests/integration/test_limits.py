@@ -1,0 +1,160 @@
+"""How many requests one address and one person may send, and who an address belongs to."""
+
+import itertools
+import time
+import uuid
+
+import pytest
+
+from client import Client
+from stack import http_get, parse_metrics, wait_until
+
+PROXY = {"gateway.proxies": "127.0.0.0/8, ::1"}  # we are the proxy
+NO_SESSION = {"refreshToken": "A" * 112}
+addresses = (f"198.51.{100 + i // 250}.{i % 250 + 1}" for i in itertools.count())
+
+
+def ask(url, address=None, path="/auth/refresh", body=NO_SESSION, header="X-Forwarded-For", token=None, method="POST"):
+    client = Client([url])
+    client.token = token
+    return client.request(method, path, body if method == "POST" else None, headers={header: address} if address else {})
+
+
+def allowed(answers):
+    answers = list(answers)
+    assert {answer.status for answer in answers} <= {401, 429}, answers
+    return sum(answer.status == 401 for answer in answers)
+
+
+def rates(answer, header="RateLimit"):
+    """{limit: {parameter: number}} of a header."""
+    found = {}
+    for item in (answer.headers[header] or "").split(", "):
+        name, *parameters = item.split(";")
+        found[name.strip('"')] = {key: int(value) for key, value in (parameter.split("=") for parameter in parameters)}
+    return found
+
+
+def sharing(url):
+    """The gateway, once it has reached Redis."""
+    ask(url, next(addresses))
+    wait_until(lambda: parse_metrics(http_get(url + "/metrics")[1].decode())["aether_gateway_limits_shared"] == 1, 10, "limits are shared")
+    return url
+
+
+def test_the_hundred_and_first_request_about_logging_in_is_429(another_gateway):
+    url = another_gateway({**PROXY, "limits.auth_requests": 100, "limits.auth_window_s": 900})
+    address = next(addresses)
+    answers = [ask(url, address) for _ in range(100)]
+    assert allowed(answers) == 100
+    assert [rates(answer)["auth"]["r"] for answer in answers] == list(range(99, -1, -1))
+    assert all(rates(answer, "RateLimit-Policy") == {"auth": {"q": 100, "w": 900}} for answer in answers)
+    refused = ask(url, address)
+    assert refused.status == 429 and refused.json["code"] == "rate_limited" and refused.json["retryable"] is True, refused
+    assert refused.headers["Content-Type"] == "application/problem+json"
+    assert 1 <= int(refused.headers["Retry-After"]) <= 9
+    assert rates(refused)["auth"]["r"] == 0 and 880 <= rates(refused)["auth"]["t"] <= 900
+    assert ask(url, address, "/health", method="GET").status == 200, "health is free"
+    assert ask(url, address, "/rooms", method="GET").status == 401, "the rest has a limit of its own"
+    assert ask(url, address, "=/api/auth/refresh").status == 429, "an alias is the same"
+    assert ask(url, next(addresses)).status == 401, "others go on"
+
+
+def test_who_waits_as_long_as_told_comes_through(another_gateway):
+    url = another_gateway({**PROXY, "limits.auth_requests": 2, "limits.auth_window_s": 4})
+    address = next(addresses)
+    assert allowed(ask(url, address) for _ in range(3)) == 2
+    refused = ask(url, address)
+    began = time.monotonic()
+    wait_until(lambda: ask(url, address).status == 401, 10)
+    assert time.monotonic() - began <= int(refused.headers["Retry-After"]) + 0.5
+
+
+def test_two_gateways_share_one_limit(another_gateway):
+    settings = {**PROXY, "limits.auth_requests": 40, "limits.auth_window_s": 900}
+    both = [sharing(another_gateway(settings)) for _ in range(2)]
+    address = next(addresses)
+    answers = [ask(both[i % 2], address) for i in range(80)]
+    assert 40 <= allowed(answers) <= 42, "one request at a time is at most one too many a gateway"
+    assert allowed(ask(url, address) for url in both) == 0
+
+
+def test_a_gateway_that_starts_anew_knows_what_was_used(stack, another_gateway):
+    settings = {**PROXY, "limits.auth_requests": 30, "limits.auth_window_s": 900}
+    address = next(addresses)
+    url = sharing(another_gateway(settings))
+    assert allowed(ask(url, address) for _ in range(31)) == 30
+    fresh = sharing(another_gateway(settings))
+    assert ask(fresh, address).status == 401, "it has to ask Redis first"
+    wait_until(lambda: ask(fresh, address).status == 429, 5)
+
+
+def test_what_a_stranger_says_of_his_address_counts_for_nothing(another_gateway):
+    url = another_gateway({"limits.auth_requests": 10, "limits.auth_window_s": 900})
+    headers = itertools.cycle(["X-Forwarded-For", "Forwarded", "X-Real-IP"])
+    answers = [ask(url, f"for=192.0.2.{i}" if (header := next(headers)) == "Forwarded" else f"192.0.2.{i}", header=header) for i in range(20)]
+    assert allowed(answers) <= 10
+
+
+def test_what_a_client_puts_before_the_proxys_word_counts_for_nothing(another_gateway):
+    url = another_gateway({**PROXY, "limits.auth_requests": 10, "limits.auth_window_s": 900})
+    address = next(addresses)
+    answers = [ask(url, f"192.0.2.{i}, 127.0.0.1, {address}") for i in range(20)]
+    assert allowed(answers) == 10
+    answers = [ask(url, f"for=192.0.2.{i}", header="Forwarded") for i in range(20)]
+    assert allowed(answers) <= 10, "the header that this proxy does not write"
+
+
+def test_forwarded_is_read_where_it_is_configured(another_gateway):
+    url = another_gateway({**PROXY, "gateway.proxy_header": "forwarded", "limits.auth_requests": 5, "limits.auth_window_s": 900})
+    one, other = next(addresses), next(addresses)
+    assert allowed(ask(url, f'for=192.0.2.{i}, for="{one}:4711";proto=https', header="Forwarded") for i in range(10)) == 5
+    assert ask(url, f"for={other}", header="Forwarded").status == 401
+
+
+def test_a_64_of_ipv6_is_one_subscriber(another_gateway):
+    url = another_gateway({**PROXY, "limits.auth_requests": 10, "limits.auth_window_s": 900})
+    mine, neighbour = (f"2001:db8:{uuid.uuid4().hex[:4]}:{n}" for n in (1, 2))
+    assert allowed(ask(url, f"{mine}:{i:x}:{i:x}::{i:x}") for i in range(1, 21)) == 10
+    assert ask(url, f"{neighbour}::1").status == 401
+
+
+def test_one_person_has_one_limit_from_wherever(another_gateway, eve):
+    url = another_gateway({**PROXY, "limits.user_requests": 10, "limits.user_window_s": 600})
+    answers = [ask(url, next(addresses), "/users/me", token=eve.token, method="GET") for _ in range(15)]
+    assert [answer.status for answer in answers] == [200] * 10 + [429] * 5
+    assert set(rates(answers[0])) == {"address", "user"} and rates(answers[0])["user"] == {"r": 9, "t": 60}
+    assert answers[-1].json["code"] == "rate_limited"
+
+
+def test_who_looks_for_what_is_not_there_is_counted_too(another_gateway):
+    url = another_gateway({**PROXY, "limits.address_requests": 10, "limits.address_window_s": 600})
+    address = next(addresses)
+    assert [ask(url, address, f"/nothing/{i}", method="GET").status for i in range(12)] == [404] * 10 + [429] * 2
+
+
+def test_without_redis_each_gateway_keeps_the_limit_for_itself(stack, mended, another_gateway):
+    url = another_gateway({**PROXY, "limits.auth_requests": 20, "limits.auth_window_s": 900})
+    known, new = next(addresses), next(addresses)
+    assert allowed(ask(url, known) for _ in range(15)) == 15
+    with stack.without("redis"):
+        assert allowed(ask(url, known) for _ in range(10)) == 5, "what was used stays used"
+        assert allowed(ask(url, new) for _ in range(25)) == 20
+    assert ask(url, new).status == 429, "also when it is back, empty"
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_redis_that_does_not_answer_makes_nobody_wait(stack, another_gateway, known):
+    url = another_gateway({**PROXY, "limits.auth_requests": 50, "limits.auth_window_s": 900})
+    address = next(addresses)
+    if known:
+        ask(url, address)
+    with stack.paused(stack.pid("redis")):
+        client = Client([url])
+        took = []
+        for _ in range(30):
+            began = time.monotonic()
+            answer = client.request("GET", "=/api/auth/nothing", headers={"X-Forwarded-For": address})
+            took.append(time.monotonic() - began)
+            assert answer.status == 404
+        assert sorted(took)[-3] < 0.05, took
