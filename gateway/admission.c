@@ -107,7 +107,7 @@ static bool admit_user(const struct admission *a, struct request *r)
 {
     if (r->route->auth == AUTH_NONE)
         return true;
-    return a->authenticate(r) && (!a->limit || a->limit(r, LIMIT_BY_USER)) && admission_role(r);
+    return a->authenticate(r) && (!a->limit || a->limit(r, LIMIT_BY_USER));
 }
 
 bool admission_check(const struct admission *a, struct request *r, struct str method, const struct http_facts *facts)

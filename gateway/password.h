@@ -1,7 +1,8 @@
 /* password: argon2id (RFC 9106), PHC string format; bcrypt ("$2b$", by libxcrypt) of imported accounts is verified,
- * never made: it counts the first 72 bytes only. The work memory (hashing.memory_kib) is kept by each thread that
- * hashes and given back when the thread ends. Any thread; a call blocks for tens of milliseconds, so use the hashing
- * pool. */
+ * never made: it counts the first 72 bytes only, and takes its own time, so that whether a name is that of an imported
+ * account which has not logged in yet can be told by the clock. The work memory (hashing.memory_kib) is kept by each
+ * thread that hashes and given back when the thread ends. Any thread; a call blocks for tens of milliseconds, so use
+ * the hashing pool. */
 #pragma once
 
 #include "ops/runtime/config.h"
