@@ -124,6 +124,8 @@ enum request_step subjects_versions(struct request *r);
 enum request_step subjects_version(struct request *r);
 
 /* live/ */
+extern const struct body_field live_query[];
+extern const struct shape live_ticket_shape;
 enum request_step live_open(struct request *r);
 enum request_step live_ticket(struct request *r);
 
@@ -131,3 +133,7 @@ enum request_step live_ticket(struct request *r);
 enum request_step openapi_show(struct request *r);
 enum request_step docs_page(struct request *r);
 enum request_step docs_file(struct request *r);
+enum request_step live_typing(struct request *r);
+
+/* live/asyncapi.c */
+enum request_step asyncapi_show(struct request *r);

@@ -10,9 +10,9 @@
 #include "gateway/live/position.h"
 #include "ops/runtime/log.h"
 
-#define PAGE            500
-#define AHEAD_ATTEMPTS  20
-#define AHEAD_PAUSE_NS  5000000
+#define PAGE           500
+#define AHEAD_ATTEMPTS 20
+#define AHEAD_PAUSE_NS 5000000
 
 struct catch_up {
     struct request request; /* first; what the pool runs */

@@ -16,15 +16,13 @@
 #define UNDER_WAY_MAX 32 /* of one listener */
 #define REF_MAX       128
 
-/* What is done over the socket is what is done over HTTP: the handler of this route. */
-static const struct verb {
-    const char *name;
-    enum method method;
-    const char *path;
-} verbs[] = {
-    { "post", POST, "/api/v1/rooms/{room}/messages" },
-    { "read", PUT, "/api/v1/rooms/{room}/read" },
-    { "typing", POST, "/api/v1/rooms/{room}/typing" },
+const struct command_verb command_verbs[] = {
+    { "post", POST, "/api/v1/rooms/{room}/messages", "Post a message: roomId, body, idempotencyKey." },
+    { "read", PUT, "/api/v1/rooms/{room}/read", "Say how far one has read: roomId, body." },
+    { "typing", POST, "/api/v1/rooms/{room}/typing", "Say that one is writing: roomId." },
+    { "authenticate", .doc = "A new token of the same person: the connection lives as long as it does." },
+    { "resume", .doc = "What who came with ?hold=true has seen: since, the number of the last message by room." },
+    { 0 },
 };
 
 /* A request that came over a socket. */
@@ -104,7 +102,7 @@ static void refuse(struct command *c, int status, const char *code, const char *
     command_free(c);
 }
 
-static const struct route *route_of(const struct verb *verb)
+static const struct route *route_of(const struct command_verb *verb)
 {
     for (const struct route *route = routes; route->path; route++)
         if (route->method == verb->method && strcmp(route->path, verb->path) == 0)
@@ -114,9 +112,9 @@ static const struct route *route_of(const struct verb *verb)
 
 static const struct route *find_route(struct str name)
 {
-    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
-        if (str_equal(str_of(verbs[i].name), name))
-            return route_of(&verbs[i]);
+    for (const struct command_verb *verb = command_verbs; verb->name; verb++)
+        if (verb->path && str_equal(str_of(verb->name), name))
+            return route_of(verb);
     return NULL;
 }
 
@@ -148,7 +146,7 @@ static void resume(struct command *c, json_t *message)
     if (l->stage != LISTENER_HELD) {
         refuse(c, 409, "not_held", NULL, "Only who came with ?hold=true says what was seen, and once.");
     } else if (!catch_up_by_number(l, json_object_get(message, "since"), &why)) {
-        refuse(c, 400, "bad_body", "since", why);
+        refuse(c, 400, "invalid_body", "since", why);
     } else {
         c->request.response.status = 204;
         answer(l, c->ref, &c->request.response);
@@ -179,7 +177,7 @@ static void run(struct command *c, const struct route *route, json_t *message)
         return;
     }
     if (key.len > 255) {
-        refuse(c, 400, "bad_body", "idempotencyKey", "may have at most 255 characters.");
+        refuse(c, 400, "invalid_body", "idempotencyKey", "may have at most 255 characters.");
         return;
     }
     write_body(c, message);
@@ -228,12 +226,13 @@ void command_take(struct listener *l, struct str text)
     json_error_t error;
     json_t *message = json_parse(&c->request.arena, text, &error);
     if (!json_is_object(message)) {
-        refuse(c, 400, "bad_json", NULL, "A message is a JSON object: {\"do\":\"post\",\"roomId\":…,\"body\":{…}}.");
+        refuse(c, 400, "malformed_json", NULL,
+               "A message is a JSON object: {\"do\":\"post\",\"roomId\":…,\"body\":{…}}.");
         return;
     }
     struct str ref = text_member(message, "ref"), name = text_member(message, "do");
     if (ref.len > REF_MAX) {
-        refuse(c, 400, "bad_body", "ref", "may have at most 128 bytes.");
+        refuse(c, 400, "invalid_body", "ref", "may have at most 128 bytes.");
         return;
     }
     c->ref = ref;
@@ -245,7 +244,7 @@ void command_take(struct listener *l, struct str text)
     else if (!route)
         refuse(c, 400, "unknown_command", "do", "is one of post, read, typing, authenticate, resume.");
     else if (l->commands >= UNDER_WAY_MAX)
-        refuse(c, 429, "too_many_commands", NULL, "Wait for the replies of those that are under way.");
+        refuse(c, 503, "overloaded", NULL, "Wait for the replies of those that are under way.");
     else
         run(c, route, message);
 }

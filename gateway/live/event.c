@@ -245,7 +245,7 @@ static void event_affects(struct event *e, const struct rule *rule, const struct
         e->persons[1] = fact->room_created.peer_id;
 }
 
-struct event *event_create(struct str open_json, struct str id)
+static struct event *event_create(struct str open_json, struct str id)
 {
     struct event *e = mem_resize(NULL, sizeof *e + open_json.len);
     *e = (struct event){ .partition = -1, .open_json_len = open_json.len };
@@ -293,6 +293,70 @@ struct event *event_of_fact(const struct rooms_fact *fact, int32_t partition, in
     e->tells_person = about.tells_person;
     memcpy(e->persons, about.persons, sizeof e->persons);
     return e;
+}
+
+/* --- signals --- */
+
+enum { SIGNAL_TYPING, SIGNAL_RECEIPT, SIGNALS };
+
+const struct event_type signal_event_types[] = {
+    [SIGNAL_TYPING] = { "typing", "The actor is writing; holds for a few seconds." },
+    [SIGNAL_RECEIPT] = { "message.read", "The actor has read the room up to this number." },
+    [SIGNALS] = { 0 },
+};
+
+static struct event *event_of_signal(int signal, struct uuid room, struct uuid actor, int64_t at, int64_t number,
+                                     struct buf *scratch)
+{
+    buf_clear(scratch);
+    struct json j = json_writer(scratch);
+    json_open(&j, '{');
+    json_field_str(&j, "type", str_of(signal_event_types[signal].name));
+    json_field_uuid(&j, "roomId", room);
+    if (signal == SIGNAL_RECEIPT)
+        json_field_int(&j, "number", number);
+    json_field_time(&j, "at", at);
+    json_field_uuid(&j, "actorId", actor);
+    struct event *e = event_create(buf_view(scratch), (struct str){ 0 });
+    e->room = room;
+    return e;
+}
+
+struct event *event_of_typing(const struct typing *t, struct buf *scratch)
+{
+    return event_of_signal(SIGNAL_TYPING, t->room_id, t->user_id, t->meta.at, 0, scratch);
+}
+
+struct event *event_of_receipt(const struct read_up_to *read, struct buf *scratch)
+{
+    return event_of_signal(SIGNAL_RECEIPT, read->room_id, read->user_id, read->meta.at, read->seq, scratch);
+}
+
+/* --- sessions --- */
+
+static struct event *event_of_end(struct uuid person, struct uuid session)
+{
+    struct event *e = event_create(STR("{"), (struct str){ 0 });
+    e->ends_sessions = true;
+    e->persons[0] = person;
+    e->session = session;
+    return e;
+}
+
+struct event *event_of_session(const struct sessions_fact *fact)
+{
+    if (fact->type == SESSIONS_SESSION_ENDED)
+        return event_of_end(fact->session_ended.user_id, fact->session_ended.session_id);
+    if (fact->type == SESSIONS_REFRESH_TOKEN_REPLAYED)
+        return event_of_end(fact->refresh_token_replayed.user_id, fact->refresh_token_replayed.session_id);
+    return NULL;
+}
+
+struct event *event_of_account(const struct accounts_fact *fact)
+{
+    bool ends = fact->type == ACCOUNTS_ACCOUNT_SUSPENDED || fact->type == ACCOUNTS_ALL_SESSIONS_ENDED ||
+                fact->type == ACCOUNTS_PASSWORD_CHANGED;
+    return ends ? event_of_end(accounts_stream.fact.key((const struct any_record *)fact), uuid_nil) : NULL;
 }
 
 void event_release(struct event *e)

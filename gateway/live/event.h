@@ -7,7 +7,11 @@
 
 #include "gateway/live/frame.h"
 #include "ops/runtime/json.h"
+#include "schemas/accounts.gen.h"
+#include "schemas/receipts.gen.h"
 #include "schemas/rooms.gen.h"
+#include "schemas/sessions.gen.h"
+#include "schemas/typing.gen.h"
 
 enum membership_effect { MEMBERSHIP_STAYS, MEMBERSHIP_BEGINS, MEMBERSHIP_ENDS };
 
@@ -21,6 +25,8 @@ struct event {
     enum membership_effect effect;
     bool tells_person;      /* the first of them also when no member */
     struct uuid persons[2]; /* whom it is about; the second may be nil */
+    bool ends_sessions;     /* told nobody: the first person's listeners end, of this session (nil: of all) */
+    struct uuid session;
     struct frame *frames[FRAMINGS];
     size_t open_json_len;
     char open_json[]; /* for a listener whose position is another */
@@ -36,8 +42,13 @@ struct event_head {
 };
 void event_begin(struct json *j, const struct event_head *head);
 
-/* Something else to tell, of this room; one reference, the caller's. */
-struct event *event_create(struct str open_json, struct str id);
+/* The same of signals, which have no place among the facts: no id, no position, not kept. */
+struct event *event_of_typing(const struct typing *typing, struct buf *scratch);
+/* Sessions that ended; NULL: the fact ends none. An account's fact that ends some of them ends the listeners of all:
+ * who comes back with a session that lives is let in. */
+struct event *event_of_session(const struct sessions_fact *fact);
+struct event *event_of_account(const struct accounts_fact *fact);
+struct event *event_of_receipt(const struct read_up_to *read, struct buf *scratch);
 
 /* The fact, whose fields are opened, as an event with one reference, the caller's; NULL: nobody is told. `scratch` is
  * emptied and used. */
@@ -56,3 +67,4 @@ struct event_type {
     const char *name, *doc;
 };
 const struct event_type *event_type_of(size_t fact_type);
+extern const struct event_type signal_event_types[]; /* ended by name NULL */

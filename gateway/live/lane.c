@@ -264,9 +264,23 @@ static void change_membership(struct lane *lane, const struct event *e, enum mem
     }
 }
 
+static void end_sessions(struct lane *lane, const struct event *e)
+{
+    struct listener *next;
+    for (struct listener *l = audience_person(&lane->audience, e->persons[0]); l; l = next) {
+        next = l->next_of_person;
+        if (uuid_is_nil(e->session) || uuid_equal(e->session, l->claims.session_id))
+            lane_close(l, CLOSE_SESSION_ENDED, "the session has ended");
+    }
+}
+
 /* Who joins hears of it, and so does who leaves, as the last there is. */
 static void deliver(struct lane *lane, const struct event *e)
 {
+    if (e->ends_sessions) {
+        end_sessions(lane, e);
+        return;
+    }
     change_membership(lane, e, MEMBERSHIP_BEGINS);
     struct room_audience *room = audience_room(&lane->audience, e->room);
     if (room) {
@@ -447,7 +461,8 @@ static void take_batch(struct lane *lane, struct parcel *parcel)
     struct batch *b = ((struct batch_parcel *)parcel)->batch;
     for (size_t i = 0; i < b->count; i++) {
         deliver(lane, b->events[i]);
-        window_push(lane->window, b->events[i]);
+        if (b->events[i]->partition >= 0)
+            window_push(lane->window, b->events[i]);
     }
     window_reached(lane->window, b->next);
     if (lane->waiting)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "consumers/messages/view_feed.h"
+#include "gateway/access.h"
 #include "gateway/gateway.h"
 #include "gateway/http_check.h"
 #include "gateway/live/lane.h"
@@ -15,6 +16,7 @@
 #include "gateway/live/position.h"
 #include "gateway/live/tail.h"
 #include "gateway/live/ticket.h"
+#include "gateway/live/typing.h"
 #include "gateway/resources.h"
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
@@ -57,6 +59,7 @@ struct live {
     int64_t admit_at_us;  /* the admission thread's */
     atomic_int connections;
     atomic_uint turn;
+    struct typing_memory *typing;
     struct tail *tail;
     struct pool *admission;
     struct lane *lanes[LANES_MAX];
@@ -215,24 +218,44 @@ static err snapshot(struct request **requests, size_t count, struct pool_thread 
     return OK;
 }
 
-static void admit(struct request **requests, size_t count, struct pool_thread *thread)
+/* Those whose tickets, sessions and numbers are in order; the others are answered. */
+static size_t check(struct request **requests, size_t count, struct pool_thread *thread, struct request **ret)
 {
     struct live *live = requests[0]->gateway->live;
-    struct request *admitted[POOL_BATCH];
-    size_t n = 0;
+    struct access *items = ARENA_ARRAY(&thread->arena, struct access, count);
+    size_t n = 0, admitted = 0;
     for (size_t i = 0; i < count; i++) {
         struct request *r = requests[i];
         const struct opening *o = r->state;
         if (o->ticket.len > 0 && !ticket_redeem(r, thread, o->ticket))
             continue;
-        if (atomic_load(&live->connections) >= live->max_connections)
+        items[n] = (struct access){ .user = r->claims.user_id, .session = r->claims.session_id };
+        ret[n++] = r;
+    }
+    err e = n > 0 ? access_ask(live->gateway, thread, items, n) : OK;
+    for (size_t i = 0; i < n; i++) {
+        struct request *r = ret[i];
+        if (e != OK)
+            problem_err(r, e);
+        else if (items[i].suspended)
+            access_refuse_suspended(r, items[i].suspended_until);
+        else if (!items[i].live)
+            problem(r, 401, "session_ended", NULL, "The session of the access token has ended.");
+        else if (atomic_load(&live->connections) >= live->max_connections)
             refuse(r, STR("Too many listeners are connected; try another gateway, or again later."));
         else
-            admitted[n++] = r;
+            ret[admitted++] = r;
     }
+    return admitted;
+}
+
+static void admit(struct request **requests, size_t count, struct pool_thread *thread)
+{
+    struct request *admitted[POOL_BATCH];
+    size_t n = check(requests, count, thread, admitted);
     if (n == 0)
         return;
-    pace(live, n);
+    pace(requests[0]->gateway->live, n);
     err e = snapshot(admitted, n, thread);
     for (size_t i = 0; i < n && e != OK; i++)
         problem_err(admitted[i], e);
@@ -296,6 +319,7 @@ err live_create(struct gateway *g, struct live **ret)
 {
     struct live *live = mem_alloc(sizeof *live);
     live->gateway = g;
+    live->typing = typing_memory_create();
     live->partitions = topic_partitions(g->config, "rooms.events");
     live->max_connections = live_max_connections(g->config);
     live->admission_us = 1000000 / config_int(g->config, "live.admissions_per_s");
@@ -306,6 +330,11 @@ err live_create(struct gateway *g, struct live **ret)
     }
     *ret = live;
     return OK;
+}
+
+struct typing_memory *live_typing_memory(struct live *live)
+{
+    return live->typing;
 }
 
 void live_measure(struct live *live)
@@ -330,5 +359,6 @@ void live_destroy(struct live *live)
         return;
     live_stop(live);
     pool_destroy(live->admission);
+    typing_memory_destroy(live->typing);
     free(live);
 }

@@ -13,6 +13,7 @@
 
 struct gateway;
 struct live;
+struct typing_memory;
 
 extern const struct setting live_settings[];
 
@@ -24,6 +25,7 @@ void live_destroy(struct live *live); /* NULL is fine */
 /* Descriptors that listeners may take, beside the connections of HTTP. */
 int live_max_connections(const struct config *config);
 void live_measure(struct live *live); /* sets the gauges */
+struct typing_memory *live_typing_memory(struct live *live);
 
 /* --- for the lanes --- */
 struct gateway *live_gateway(const struct live *live);

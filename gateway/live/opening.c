@@ -7,10 +7,18 @@
 #include "gateway/http_check.h"
 #include "gateway/live/position.h"
 #include "gateway/live/websocket.h"
+#include "gateway/resources.h"
 #include "gateway/token.h"
 
 #define PROTOCOL "aether.v1"
 #define BEARER   "bearer."
+
+const struct body_field live_query[] = {
+    { "lastEventId", FIELD_TEXT, .max = 4096, .doc = "Goes on behind the event with this id; as Last-Event-ID." },
+    { "ticket", FIELD_TEXT, .max = 64, .doc = "Of POST /live/tickets, in place of a token." },
+    { "hold", FIELD_BOOL, .doc = "A WebSocket that says first what it has seen (the command resume)." },
+    { 0 },
+};
 
 static struct str header(const struct request *r, const char *name)
 {
@@ -59,7 +67,7 @@ static bool authenticate(struct request *r, struct opening *o)
 {
     struct str token = protocol_token(header(r, "Sec-WebSocket-Protocol"));
     bool has_header = header(r, "Authorization").len > 0;
-    if (!has_header && token.len == 0 && request_query(r, "ticket", &o->ticket) && o->ticket.len > 0)
+    if (!has_header && token.len == 0 && query_text(r, "ticket", &o->ticket) && o->ticket.len > 0)
         return true; /* looked at by the admission */
     o->ticket = (struct str){ 0 };
     if (has_header || token.len == 0)
@@ -136,7 +144,7 @@ static bool event_stream(struct request *r, struct opening *o)
 static bool read_position(struct request *r, struct opening *o, int partitions)
 {
     struct str text = header(r, "Last-Event-ID");
-    if (text.len == 0 && (!request_query(r, "lastEventId", &text) || text.len == 0))
+    if (text.len == 0 && (!query_text(r, "lastEventId", &text) || text.len == 0))
         return true;
     o->seen = ARENA_ARRAY(&r->arena, int64_t, partitions);
     if (position_parse(text, partitions, o->seen))
@@ -151,8 +159,8 @@ struct opening *opening_read(struct request *r, int partitions)
     bool websocket =
         has_element(header(r, "Upgrade"), STR("websocket")) && has_element(header(r, "Connection"), STR("upgrade"));
     o->framing = websocket ? FRAMING_WEBSOCKET : FRAMING_SSE;
-    struct str hold;
-    o->held = websocket && request_query(r, "hold", &hold) && str_equal(hold, STR("true"));
+    bool hold;
+    o->held = websocket && query_bool(r, "hold", &hold) && hold;
     return authenticate(r, o) && read_position(r, o, partitions) && (websocket ? handshake(r, o) : event_stream(r, o))
                ? o
                : NULL;

@@ -9,13 +9,15 @@
 #include "ops/runtime/clock.h"
 #include "ops/runtime/kafka.h"
 #include "ops/runtime/log.h"
+#include "topics/topics.h"
 
 #define POLL_MS   100
 #define BATCH_MAX 1024
 #define RETRY_US  100000
 
-/* A record that is decoded and waits for its keys. */
+/* A record that is decoded; a fact waits for its keys, a signal is an event already. */
 struct pending {
+    struct event *signal; /* or */
     struct rooms_fact fact;
     int32_t partition;
     int64_t offset;
@@ -76,9 +78,73 @@ static void take_fact(struct tail *t, const rd_kafka_message_t *m)
     t->pending_count++;
 }
 
+static struct event *typing_event(struct tail *t, struct str framed)
+{
+    struct typing typing;
+    return typing_decode(t->codec, framed, &t->arena, &typing) == OK ? event_of_typing(&typing, &t->scratch) : NULL;
+}
+
+static struct event *receipt_event(struct tail *t, struct str framed)
+{
+    struct read_up_to read;
+    return read_up_to_decode(t->codec, framed, &t->arena, &read) == OK ? event_of_receipt(&read, &t->scratch) : NULL;
+}
+
+static struct event *session_event(struct tail *t, struct str framed)
+{
+    struct sessions_fact fact;
+    return sessions_stream.fact.decode(t->codec, framed, &t->arena, (struct any_record *)&fact) == OK
+               ? event_of_session(&fact)
+               : NULL;
+}
+
+static struct event *account_event(struct tail *t, struct str framed)
+{
+    struct accounts_fact fact;
+    return accounts_stream.fact.decode(t->codec, framed, &t->arena, (struct any_record *)&fact) == OK
+               ? event_of_account(&fact)
+               : NULL;
+}
+
+/* What is heard from now on, as it comes, and not kept. A duplicate of a fenced writer ends a session twice, which does
+ * no harm. Topics of signals: latest wins, so nothing is made of what was before. */
+static const struct signal {
+    const char *topic;
+    struct event *(*event)(struct tail *t, struct str framed);
+} signals[] = {
+    { "typing.signals", typing_event },
+    { "receipts.signals", receipt_event },
+    { "sessions.events", session_event },
+    { "accounts.events", account_event },
+};
+#define SIGNALS (sizeof signals / sizeof *signals)
+
+static const struct signal *signal_of(const rd_kafka_message_t *m)
+{
+    const char *topic = m->rkt ? rd_kafka_topic_name(m->rkt) : rooms_stream.events_topic;
+    for (size_t i = 0; i < SIGNALS; i++)
+        if (strcmp(signals[i].topic, topic) == 0)
+            return &signals[i];
+    return NULL;
+}
+
+static void take_signal(struct tail *t, const struct signal *signal, const rd_kafka_message_t *m)
+{
+    if (m->err || !m->payload) /* the end, or a compacted topic's tombstone */
+        return;
+    struct event *e = signal->event(t, (struct str){ m->payload, m->len });
+    if (!e)
+        return; /* an unreadable one is worth no line: anybody may send them, often */
+    t->pending[t->pending_count++] = (struct pending){ .signal = e };
+    t->moved = true;
+}
+
 static void take(struct tail *t, rd_kafka_message_t *m)
 {
-    if (!m->err) {
+    const struct signal *signal = signal_of(m);
+    if (signal) {
+        take_signal(t, signal, m);
+    } else if (!m->err) {
         take_fact(t, m);
     } else if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
         if (t->next[m->partition] < m->offset)
@@ -106,12 +172,14 @@ static err open_pending(struct tail *t)
     struct uuid *subjects = ARENA_ARRAY(&t->arena, struct uuid, t->pending_count * 8);
     size_t count = 0;
     for (size_t i = 0; i < t->pending_count; i++)
-        count += rooms_stream.fact.subjects((struct any_record *)&t->pending[i].fact, subjects + count);
+        if (!t->pending[i].signal)
+            count += rooms_stream.fact.subjects((struct any_record *)&t->pending[i].fact, subjects + count);
     if (count == 0)
         return OK;
     TRY(vault_fetch(t->gateway->vault, t->pg, subjects, count));
     for (size_t i = 0; i < t->pending_count; i++)
-        TRY(rooms_stream.fact.open((struct any_record *)&t->pending[i].fact, t->gateway->vault, &t->arena));
+        if (!t->pending[i].signal)
+            TRY(rooms_stream.fact.open((struct any_record *)&t->pending[i].fact, t->gateway->vault, &t->arena));
     return OK;
 }
 
@@ -130,6 +198,8 @@ static bool open_patiently(struct tail *t)
 static struct event *encode(struct tail *t, const struct pending *p, int64_t *next)
 {
     char id[POSITION_TEXT_SIZE(POSITION_MAX_PARTITIONS)];
+    if (p->signal)
+        return p->signal;
     next[p->partition] = p->offset + 1;
     size_t len = position_format(next, t->partitions, id);
     struct event *e = event_of_fact(&p->fact, p->partition, p->offset, (struct str){ id, len }, &t->scratch);
@@ -143,8 +213,11 @@ static struct event *encode(struct tail *t, const struct pending *p, int64_t *ne
 
 static void tell(struct tail *t, int64_t *told)
 {
-    if (t->pending_count > 0 && !open_patiently(t))
+    if (t->pending_count > 0 && !open_patiently(t)) {
+        for (size_t i = 0; i < t->pending_count; i++)
+            event_release(t->pending[i].signal);
         return;
+    }
     struct batch *b = mem_alloc(sizeof *b + sizeof *b->events * t->pending_count);
     atomic_init(&b->references, 1);
     for (size_t i = 0; i < t->pending_count; i++)
@@ -209,6 +282,9 @@ static err assign(struct tail *t)
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(t->partitions);
     for (int i = 0; i < t->partitions; i++)
         rd_kafka_topic_partition_list_add(list, rooms_stream.events_topic, i)->offset = RD_KAFKA_OFFSET_TAIL(back + 1);
+    for (size_t s = 0; s < SIGNALS; s++)
+        for (int i = 0; i < topic_partitions(t->gateway->config, signals[s].topic); i++)
+            rd_kafka_topic_partition_list_add(list, signals[s].topic, i)->offset = RD_KAFKA_OFFSET_END;
     rd_kafka_poll_set_consumer(t->rk);
     rd_kafka_resp_err_t code = rd_kafka_assign(t->rk, list);
     rd_kafka_topic_partition_list_destroy(list);

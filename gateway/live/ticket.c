@@ -6,11 +6,19 @@
 #include "gateway/base64url.h"
 #include "gateway/gateway.h"
 #include "gateway/resources.h"
+#include "gateway/shape.h"
 
 #define TTL_S      30
 #define BYTES      32
 #define TICKET_LEN BASE64URL_LEN(BYTES)
 #define PREFIX     "aether:ticket:"
+
+static const struct shape_field ticket_fields[] = {
+    { "ticket", SHAPE_TEXT, "To be sent as ?ticket=." },
+    { "expiresAt", SHAPE_TIME, "Until when it opens the feed." },
+    { 0 },
+};
+const struct shape live_ticket_shape = { "LiveTicket", ticket_fields };
 
 static bool unavailable(struct request *r)
 {

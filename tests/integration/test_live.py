@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import json
 import os
 import random
 import socket
@@ -16,7 +17,7 @@ import pytest
 import client
 import feed
 from client import in_threads
-from stack import wait_until
+from stack import http_get, wait_until
 
 
 @pytest.fixture
@@ -264,6 +265,40 @@ def client_of(person, stack):
     return mine
 
 
+def test_who_is_removed_sees_nothing_after_but_that(listen, ada, ben, room):
+    if ada.request("DELETE", f"/rooms/{room}/members/{ben.user['id']}").status in (404, 405):
+        pytest.skip("members cannot be removed yet")
+    heard = listen(ben)
+    other = ada.room()
+    ben.join(other)
+    ben.join(room)
+    heard.event("member.joined", roomId=room)
+    ada.say(room, "seen")
+    heard.event("message.posted", roomId=room)
+    assert ada.request("DELETE", f"/rooms/{room}/members/{ben.user['id']}").status in (200, 204)
+    heard.event("member.removed", roomId=room)
+    ada.say(room, "not seen")
+    ada.say(other, "a sign that it would have come")
+    heard.event("message.posted", roomId=other)
+    assert len(heard.numbers(room)) == 1
+
+
+def test_typing_is_told_once_in_a_while_and_only_to_members(hear, ada, ben, eve, room):
+    heard, other = hear(ada), hear(eve)
+    for _ in range(5):
+        assert ben.post(f"/rooms/{room}/typing").status == 204
+    assert ben.post(f"/rooms/{room}/typing").status == 204
+    heard.event("typing", roomId=room, actorId=ben.user["id"])
+    assert hear(ben).ask("typing", "t", roomId=room)["status"] == 204
+    assert eve.post(f"/rooms/{room}/typing").status == 403
+    mine = ada.room()
+    eve.join(mine)
+    ada.say(mine, "a sign that it would have come")
+    other.event("message.posted", roomId=mine)
+    heard.event("message.posted", roomId=mine)
+    assert len(heard.of("typing")) == 1 and not other.of("typing")
+
+
 # --- who may listen ---
 
 
@@ -333,6 +368,18 @@ def test_who_listens_is_warned_before_the_token_expires_and_then_closed(stack, u
     assert heard.wait_closed()[0] == 4001
 
 
+def test_a_session_that_ends_ends_its_connections_and_no_others(url, ben):
+    first, second = client.Person([url], ben.username), client.Person([url], ben.username)
+    first.login()
+    second.login()
+    heard, stays = feed.WebSocket(url, first.token), feed.WebSocket(url, second.token)
+    assert first.post("/auth/logout").status in (200, 204)
+    assert heard.wait_closed()[0] == 4002
+    assert stays.ask("authenticate", "still here", token=second.token)["status"] == 204
+    wait_until(lambda: status_of(url, Authorization=f"Bearer {first.token}") == 401, 10, "the token refused")
+    stays.close()
+
+
 def test_a_new_token_keeps_the_connection(stack, url, ben, hear):
     heard = hear(ben)
     assert heard.ask("authenticate", "a", token="nonsense")["status"] == 401
@@ -355,8 +402,8 @@ def test_a_post_over_the_socket_is_a_post(hear, ada, ben, room):
 
 
 @pytest.mark.parametrize("message, status, code", [
-    ("{", 400, "bad_json"),
-    ("[]", 400, "bad_json"),
+    ("{", 400, "malformed_json"),
+    ("[]", 400, "malformed_json"),
     ({"do": "dance"}, 400, "unknown_command"),
     ({"do": "post", "roomId": "x", "body": {"body": "x"}}, 400, "bad_path"),
     ({"do": "post", "roomId": str(uuid.uuid4()), "body": {"body": "x"}}, 404, "room_not_found"),
@@ -493,3 +540,30 @@ def test_who_reads_slowly_slows_nobody_and_is_told_to_look(url, ada, ben, room, 
     ada.say(room, "the end of it")
     while b"the end of it" not in buffered:
         buffered = buffered[-100:] + slow.socket.recv(65536)
+
+
+# --- AsyncAPI ---
+
+
+def test_the_document_tells_every_topic_and_event_and_all_its_references_lead_somewhere(url):
+    status, body = http_get(url + "/api/asyncapi.json")
+    assert status == 200
+    document = json.loads(body)
+    assert document["asyncapi"] == "3.0.0"
+    assert {"live", "rooms.events", "rooms.commands", "typing.signals"} <= set(document["channels"])
+    assert {"event.message.posted", "event.member.removed", "event.typing", "command.post"} <= set(document["components"]["messages"])
+    for reference in references(document):
+        at = document
+        for part in reference[2:].split("/"):
+            at = at[part]
+
+
+def references(node):
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for value in node.values():
+            yield from references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references(value)

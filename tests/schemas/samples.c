@@ -292,6 +292,8 @@ const struct outcome sample_outcome = {
 
 const struct read_up_to sample_read_up_to = { .meta = COMMAND_META, .user_id = ACTOR, .room_id = ROOM, .seq = 4711 };
 
+const struct typing sample_typing = { .meta = COMMAND_META, .user_id = ACTOR, .room_id = ROOM };
+
 const struct record_union *const all_unions[] = {
     &accounts_stream.command, &accounts_stream.fact, &sessions_stream.command,
     &sessions_stream.fact,    &rooms_stream.command, &rooms_stream.fact,

@@ -6,6 +6,7 @@
 #include "schemas/replies.gen.h"
 #include "schemas/rooms.gen.h"
 #include "schemas/sessions.gen.h"
+#include "schemas/typing.gen.h"
 
 struct sample {
     const char *name; /* "aether.rooms.PostMessage" */
@@ -25,6 +26,7 @@ extern const struct sample samples[];
 extern const size_t samples_count;
 extern const struct outcome sample_outcome;
 extern const struct read_up_to sample_read_up_to;
+extern const struct typing sample_typing;
 
 /* Every union of every stream. */
 extern const struct record_union *const all_unions[];

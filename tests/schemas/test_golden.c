@@ -95,6 +95,9 @@ START_TEST(a_signal_is_encoded_to_its_golden_bytes)
 {
     ck_assert_int_eq(read_up_to_encode(codec, &sample_read_up_to, &out), OK);
     assert_golden("aether.receipts.ReadUpTo", buf_view(&out));
+    buf_clear(&out);
+    ck_assert_int_eq(typing_encode(codec, &sample_typing, &out), OK);
+    assert_golden("aether.typing.Typing", buf_view(&out));
 }
 END_TEST
 
@@ -105,8 +108,11 @@ static err decode_by_subject(struct str framed)
     if (strcmp(name, "aether.replies.Outcome") == 0)
         return outcome_decode(codec, framed, &arena, &outcome);
     struct read_up_to read_up_to;
+    struct typing typing;
     if (strcmp(name, "aether.receipts.ReadUpTo") == 0)
         return read_up_to_decode(codec, framed, &arena, &read_up_to);
+    if (strcmp(name, "aether.typing.Typing") == 0)
+        return typing_decode(codec, framed, &arena, &typing);
     for (size_t u = 0; u < all_unions_count; u++)
         for (int type = 1; type <= all_unions[u]->type_count; type++)
             if (strcmp(all_unions[u]->name(type), name) == 0) {
