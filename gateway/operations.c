@@ -54,6 +54,17 @@ static void account_resource(struct json *j, const struct account_registered *fa
     account_json(j, &account, ACCOUNT_OWN);
 }
 
+/* A changed account, where whoever changed it sees it. */
+static struct str account_path(struct arena *arena, const struct any_record *fact)
+{
+    struct uuid account = accounts_stream.fact.key(fact);
+    if (uuid_equal(account, fact->meta.actor))
+        return STR("/api/v1/users/me");
+    char id[UUID_TEXT_LEN + 1];
+    uuid_format(account, id);
+    return str_of(arena_printf(arena, "/api/v1/admin/users/%s", id));
+}
+
 static void room_resource(struct json *j, const struct room_created *fact, struct arena *arena)
 {
     struct room_view room = {
@@ -89,6 +100,8 @@ static void resource_render(struct json *j, const struct stream *stream, const s
 {
     if (stream == &accounts_stream && fact->type == ACCOUNTS_ACCOUNT_REGISTERED) {
         account_resource(j, &((const struct accounts_fact *)fact)->account_registered);
+    } else if (stream == &accounts_stream) {
+        json_field_str(j, "location", account_path(arena, fact));
     } else if (stream == &rooms_stream) {
         const struct rooms_fact *f = (const struct rooms_fact *)fact;
         if (f->type == ROOMS_ROOM_CREATED)

@@ -18,6 +18,14 @@ static const struct body_field fields[] = {
     { "count", FIELD_INT, false, -5, 100 },
     { "loud", FIELD_BOOL, false },
     { "kind", FIELD_CHOICE, false, .choices = "public|private" },
+    { "kinds", FIELD_CHOICES, false, 1, 2, .choices = "a|b|c" },
+    { "when", FIELD_TIME, false },
+    { "bio", FIELD_TEXT, false, 0, 20, .pattern = "prose", .nullable = true },
+    { "phone", FIELD_TEXT, false, .max = 20, .pattern = "phone" },
+    { "born", FIELD_TEXT, false, .max = 20, .pattern = "date" },
+    { "site", FIELD_TEXT, false, .max = 50, .pattern = "url" },
+    { "locale", FIELD_TEXT, false, .max = 70, .pattern = "locale" },
+    { "zone", FIELD_TEXT, false, .max = 70, .pattern = "time_zone" },
     { 0 },
 };
 static const struct body body = { "Thing", fields };
@@ -39,6 +47,12 @@ static void check_accepted(const struct request *r)
     assert(!kind.ptr || str_equal(kind, STR("public")) || str_equal(kind, STR("private")));
     json_t *number = json_object_get(r->body, "count");
     assert(!number || (json_integer_value(number) >= -5 && json_integer_value(number) <= 100));
+    json_t *kinds = json_object_get(r->body, "kinds");
+    assert(!kinds || (json_array_size(kinds) >= 1 && json_array_size(kinds) <= 2));
+    struct str phone = body_str(r, "phone"), born = body_str(r, "born"), site = body_str(r, "site");
+    assert(!phone.ptr || (phone.ptr[0] == '+' && phone.len <= 16));
+    assert(!born.ptr || born.len == 10);
+    assert(!site.ptr || memcmp(site.ptr, "http", 4) == 0);
 }
 
 static void check_refused(const struct request *r)

@@ -4,6 +4,7 @@ import crypt
 import datetime
 import os
 import subprocess
+import time
 import uuid
 
 import pytest
@@ -125,6 +126,37 @@ def test_who_is_suspended_is_out_and_told_so_until_reinstated(admin, mallory):
     assert admin.request("POST", f"/admin/users/{mallory.user['id']}/reinstate").code == "not_suspended"
     mallory.login()
     assert mallory.get("/users/me").status == 200
+
+
+def stops_within(person, seconds):
+    """Until the access token, not expired by far, is refused; returns that answer."""
+    began = time.monotonic()
+    while (answer := person.get("/users/me")).status == 200:
+        assert time.monotonic() - began < seconds, f"the token still works after {seconds} s"
+    return answer
+
+
+def test_what_an_administrator_ends_stops_working_within_a_second(admin, mallory):
+    assert mallory.get("/users/me").status == 200
+    admin.request("POST", f"/admin/users/{mallory.user['id']}/logout")
+    assert stops_within(mallory, 1).status == 401
+    mallory.login()
+    assert mallory.get("/users/me").status == 200
+    admin.request("POST", f"/admin/users/{mallory.user['id']}/suspend", {"reason": "x"})
+    answer = stops_within(mallory, 1)
+    assert (answer.status, answer.code) in ((403, "account_suspended"), (401, "session_ended")), answer
+
+
+def test_who_wants_no_outcome_is_told_where_it_will_be(admin, mallory):
+    me = mallory.user["id"]
+    for person, method, path, body, location in ((mallory, "PATCH", "/users/me", {"bio": "later"}, "/api/v1/users/me"),
+                                                 (admin, "POST", f"/admin/users/{me}/logout", None, f"/api/v1/admin/users/{me}")):
+        answer = person.request(method, path, body, headers={"Prefer": "respond-async"})
+        assert answer.status == 202, answer
+        operation = answer.headers["Location"].removeprefix("/api/v1")
+        done = wait_until(lambda: (found := person.get(operation).json)["status"] != "pending" and found, 10, "an outcome")
+        assert (done["status"], done["location"]) == ("succeeded", location), done
+        assert person.get(location.removeprefix("/api/v1")).status in (200, 401)
 
 
 def test_a_suspension_ends_by_itself(admin, mallory):

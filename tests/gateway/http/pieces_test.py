@@ -27,6 +27,7 @@ class Pieces(Case):
                 connection, answer = self.get(f"/pieces?pieces={pieces}&bytes={size}&ms={ms}")
                 body = answer.read()
                 self.assertEqual((answer.status, answer.headers["Transfer-Encoding"], len(body)), (200, "chunked", pieces * size), (ms, pieces, size))
+                self.assertEqual(answer.headers["Content-Type"], "text/plain")
                 self.assertEqual(body, b"".join(bytes([ord("a") + left % 26]) * size for left in range(pieces, 0, -1)))
                 connection.request("GET", "/hello")
                 self.assertEqual(connection.getresponse().status, 200)
