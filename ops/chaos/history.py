@@ -33,7 +33,7 @@ def settle(stack, timeout=120):
     def is_quiet():
         # Every command has its outcome, which is written in the transaction that folds its fact.
         decided = {}
-        for (worker,) in stack.sql("SELECT table_schema FROM information_schema.tables WHERE table_name = 'checkpoint'"):
+        for worker in {worker["name"] for worker in stack.status()["workers"]}:
             for stream, partition, offset in stack.sql(f"SELECT stream, partition, command_offset FROM {worker}.checkpoint"):
                 decided[f"{stream}.commands", partition] = offset
         return all(decided.get(place, -1) >= end - 1 for place, end in log.end_offsets(bootstrap).items() if place[0].endswith(".commands"))
