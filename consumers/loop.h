@@ -93,6 +93,7 @@ struct worker {
     struct buf facts;        /* framed facts of the batch */
     struct buf scratch;
     struct channel *channels; /* replies by gateway, see batch.c */
+    struct signals *signals;  /* NULL: this worker follows none */
 
     _Atomic int64_t alive_until_us;
 };
@@ -144,6 +145,12 @@ void commit_cache(struct worker *w, struct commit *c, struct arena *arena);
 /* COMMIT, and waits. REJECT: PostgreSQL refuses a row. RETRY: nothing is committed (or it is not known: the checkpoint
  * tells). */
 MUST_CHECK err commit_finish(struct worker *w);
+
+/* --- signals.c --- */
+MUST_CHECK err signals_open(struct worker *w);
+/* Folds what has come; does not wait. */
+MUST_CHECK err signals_turn(struct worker *w);
+void signals_close(struct worker *w);
 
 /* --- repair.c --- */
 MUST_CHECK err repair(struct worker *w);

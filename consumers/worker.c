@@ -18,6 +18,7 @@
 #include "ops/runtime/stop.h"
 
 #define IDLE_POLL_MS     250
+#define SIGNALS_POLL_MS  25  /* while a topic of signals is followed, which comes over another queue */
 #define CACHE_POLL_MS    20  /* while Redis misses something: it may come back with what is old by now */
 #define REDIS_TIMEOUT_MS 100 /* a Redis that stalls holds a batch up for this long, a few times a second */
 #define CHORES_EVERY_US  1000000
@@ -176,11 +177,13 @@ static err loop(struct worker *w)
     while (!stop_requested()) {
         atomic_store(&w->alive_until_us, clock_mono_us() + ALIVE_FOR_US);
         const bool cache_down = metrics_read(w->metrics, METRIC_CACHE_DOWN) != 0;
-        const int idle_ms = cache_down ? CACHE_POLL_MS : IDLE_POLL_MS;
+        const int idle_ms = cache_down ? CACHE_POLL_MS : w->signals ? SIGNALS_POLL_MS : IDLE_POLL_MS;
         TRY(assignment_collect(w, w->item_count > 0 || recover_needed(w) ? 0 : idle_ms));
         if (cache_down && w->item_count == 0)
             commit_cache(w, NULL, &w->arena);
-        const err e = turn(w);
+        err e = turn(w);
+        if (e == OK)
+            e = signals_turn(w);
         if (e == OK) {
             pause_ms = FIRST_PAUSE_MS;
             if (w->item_limit == 1 && ++committed_alone >= w->item_capacity) {
@@ -255,6 +258,7 @@ static err start(struct worker *w, struct metrics_server **server)
     TRY(codec_create(config, &w->codec));
     TRY(producer_create(config, name, false, delivered, w, &w->producer));
     TRY(recover_open(w));
+    TRY(signals_open(w));
     TRY(migrate(w));
     return assignment_open(w);
 }
@@ -263,6 +267,7 @@ static void finish(struct worker *w, struct metrics_server *server)
 {
     assignment_close(w);
     recover_close(w);
+    signals_close(w);
     producer_destroy(w->producer);
     metrics_server_destroy(server);
     codec_destroy(w->codec);

@@ -50,6 +50,20 @@ struct stream_worker {
     err (*cache)(struct redis *redis, struct arena *arena, const struct placed_fact *facts, size_t count) MUST_CHECK;
 };
 
+/* A signal at its place in its topic. */
+struct placed_signal {
+    struct str payload; /* framed; one that cannot be decoded is passed over */
+    int32_t partition;
+    int64_t offset;
+};
+
+/* A topic that is folded without being decided: the newest of each key counts (see signals.c). */
+struct signal_worker {
+    const char *topic; /* has as many partitions as the worker's first stream */
+    err (*fold)(struct pg *pg, struct codec *codec, struct arena *arena, const struct placed_signal *signals,
+                size_t count) MUST_CHECK;
+};
+
 struct migration {
     int number;      /* from 1, in order */
     const char *sql; /* from tables.sql, split at lines "-- migration N" by the build */
@@ -59,6 +73,7 @@ struct worker_definition {
     const char *name;                           /* "messages": PostgreSQL schema, consumer group, parked topic */
     const char *summary;                        /* one line for --help */
     const struct stream_worker *const *streams; /* NULL-terminated */
+    const struct signal_worker *signals;        /* may be NULL */
     const struct migration *migrations;         /* ended by number 0 */
     const struct setting *settings;             /* the worker's own, ended by name NULL; may be NULL */
 };

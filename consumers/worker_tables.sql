@@ -70,3 +70,13 @@ CREATE TABLE IF NOT EXISTS operator.discarded (
     discarded_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (topic, partition, "offset")
 );
+
+-- migration 3
+
+-- Where the folds of topics without decisions stand. Written with GREATEST by whoever follows the partition.
+CREATE TABLE followed (
+    topic       text   NOT NULL,
+    partition   int    NOT NULL,
+    next_offset bigint NOT NULL,
+    PRIMARY KEY (topic, partition)
+);

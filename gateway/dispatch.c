@@ -200,10 +200,43 @@ enum request_step dispatch_command(struct request *r, const struct stream *strea
     return command_send(r, &call, NULL);
 }
 
+enum request_step dispatch_signal(struct request *r, struct append *append)
+{
+    struct dispatch *d = r->gateway->dispatch;
+    struct waiting_entry entry = {
+        .request = r,
+        .command_id = append->meta->id,
+        .actor = append->meta->actor,
+        .respond_async = true, /* its delivery is all that is waited for */
+        .deadline_us = r->deadline_us,
+        .added_us = clock_mono_us(),
+    };
+    waiting_ticket ticket;
+    request_suspend(r);
+    if (waiting_add(d->waiting, &entry, &ticket) != WAITING_ADDED) {
+        unavailable(r, "overloaded", "Too many commands are under way; try again shortly.");
+        request_resume(r);
+        return REQUEST_SUSPENDED;
+    }
+    append->opaque = (void *)(uintptr_t)ticket;
+    const err e = producer_append(d->gateway->producer, append);
+    if (e != OK && waiting_take_ticket(d->waiting, ticket, false, &entry)) {
+        problem_err(r, e);
+        request_resume(r);
+    }
+    return REQUEST_SUSPENDED;
+}
+
 /* --- outcomes --- */
 
+/* A signal that is not known to be in the log: it may be sent again, the newest counts. */
 static void answer_accepted(const struct waiting_entry *entry)
 {
+    if (!entry->stream) {
+        unavailable(entry->request, "log_unavailable", "The log does not answer. Try again shortly.");
+        request_resume(entry->request);
+        return;
+    }
     accepted_answer(entry->request, entry->command_id, entry->actor);
 }
 
@@ -298,8 +331,6 @@ void dispatch_outcome(struct dispatch *d, struct codec *codec, const struct outc
 
 void dispatch_delivered(void *context, void *opaque, enum delivery delivery, int32_t partition, int64_t offset)
 {
-    (void)partition;
-    (void)offset;
     struct dispatch *d = context;
     struct waiting_entry entry;
     if (!waiting_take_ticket(d->waiting, (waiting_ticket)(uintptr_t)opaque, delivery == DELIVERED, &entry))
@@ -309,6 +340,11 @@ void dispatch_delivered(void *context, void *opaque, enum delivery delivery, int
         unavailable(entry.request, "log_unavailable",
                     "The log cannot be reached; nothing was written. Try again shortly.");
         request_resume(entry.request);
+    } else if (!entry.stream && delivery == DELIVERED) {
+        struct request *r = entry.request;
+        r->response.status = 204;
+        response_header(r, "Aether-Position", "receipts/%d@%lld", (int)partition, (long long)offset);
+        request_resume(r);
     } else {
         answer_accepted(&entry);
     }

@@ -33,6 +33,11 @@ typedef enum request_step dispatch_then(struct request *r, const struct outcome 
 enum request_step dispatch_command(struct request *r, const struct stream *stream, struct any_record *command,
                                    struct uuid actor, dispatch_then *then);
 
+/* Appends a signal, which nobody decides: 204 with its Aether-Position when it is in the log, 503 when that is not
+ * known. `append` is filled but for opaque; its meta's id is new. Called by whoever owns the request, which may be
+ * answered and recycled before this returns: what `append` points to must not be the request's. */
+enum request_step dispatch_signal(struct request *r, struct append *append);
+
 /* --- for the gateway's assembly --- */
 
 /* Everything but the threads; the gateway's vault and pools exist. */

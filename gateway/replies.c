@@ -145,7 +145,7 @@ static err poll_worker(struct replies *r, struct pg *pg, struct codec *codec, st
     struct uuid *ids = ARENA_ARRAY(arena, struct uuid, count);
     size_t n = 0;
     for (size_t i = 0; i < count; i++)
-        if (strcmp(decider_of(silent[i].stream), worker) == 0)
+        if (silent[i].stream && strcmp(decider_of(silent[i].stream), worker) == 0)
             ids[n++] = silent[i].command_id;
     if (n == 0)
         return OK;

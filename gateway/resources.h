@@ -89,6 +89,12 @@ enum request_step invitations_delete(struct request *r);
 enum request_step invitations_list(struct request *r);
 enum request_step rooms_invitations(struct request *r);
 
+/* receipts.c */
+extern const struct body read_body;
+extern const struct shape seen_shape;
+enum request_step rooms_read(struct request *r);
+enum request_step rooms_seen(struct request *r);
+
 /* messages.c */
 extern const struct body post_message_body, send_message_body;
 extern const struct shape message_shape;

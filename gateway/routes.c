@@ -135,6 +135,12 @@ const struct route routes[] = {
       .problems = "room_not_found already_a_member banned room_archived" },
     { GET, "/api/v1/invitations", "invitations_list", AUTH_USER, NULL, invitations_list, "One's own invitations.",
       .query = list_query, .answers = ANSWERS({ 200, &invitation_shape, .page = true }) },
+    { PUT, "/api/v1/rooms/{room}/read", "rooms_read", AUTH_USER, &read_body, rooms_read,
+      "Say how far one has read; the newest word counts.", .answers = ANSWERS({ 204 }), .problems = ROOM_PROBLEMS,
+      .no_command = true },
+    { GET, "/api/v1/rooms/{room}/read", "rooms_seen", AUTH_USER, NULL, rooms_seen,
+      "Who has read how far, in rooms of at most 50 members.", .answers = ANSWERS({ 200, &seen_shape, .page = true }),
+      .problems = ROOM_PROBLEMS "room_too_large" },
     { GET, "/api/v1/rooms/{room}/pins", "room_pins", AUTH_USER, NULL, room_pins, "Pinned messages, the newest first.",
       .query = list_query, .answers = ANSWERS({ 200, &message_shape, .page = true }), .problems = ROOM_PROBLEMS },
 

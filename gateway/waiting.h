@@ -18,8 +18,8 @@ typedef uint64_t waiting_ticket; /* never 0 */
 struct waiting_entry {
     struct request *request;
     struct uuid command_id, actor;
-    uint8_t request_hash[16]; /* meta.request_hash of the command */
-    const struct stream *stream;
+    uint8_t request_hash[16];    /* meta.request_hash of the command */
+    const struct stream *stream; /* NULL: a signal */
     dispatch_then *then;
     bool respond_async;
     int64_t at;                    /* meta.at of the command */

@@ -18,5 +18,6 @@ const struct worker_definition messages_definition = {
     .name = "messages",
     .summary = "decides and folds the stream rooms: rooms, members, messages",
     .streams = (const struct stream_worker *const[]){ &rooms_worker, NULL },
+    .signals = &receipts_signals,
     .migrations = messages_migrations,
 };

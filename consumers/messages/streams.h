@@ -9,5 +9,6 @@ err rooms_load(void *state, struct pg *pg, struct arena *arena, const struct any
                bool facts) MUST_CHECK;
 err rooms_fold(struct pg *pg, struct arena *arena, const struct placed_fact *facts, size_t count) MUST_CHECK;
 
+extern const struct signal_worker receipts_signals;
 extern const struct worker_definition messages_definition;
 extern const struct migration messages_migrations[]; /* tables.sql */

@@ -171,3 +171,8 @@ CREATE TABLE messages.read_marks (
     PRIMARY KEY (user_id, room_id)
 ) WITH (fillfactor = 70);
 CREATE INDEX read_marks_room ON messages.read_marks (room_id, user_id);
+
+-- migration 3
+
+-- Offset of the signal that said so: an older one changes nothing.
+ALTER TABLE messages.read_marks ADD COLUMN position bigint NOT NULL DEFAULT -1;
