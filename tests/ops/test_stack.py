@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 
-from commands import is_alive, ops, processes_of, status, wait_until  # noqa: E402
+from commands import ROOT, is_alive, ops, processes_of, status, wait_until  # noqa: E402
 
 SERVERS = ("kafka", "postgres", "redis")
 
@@ -166,6 +166,36 @@ def test_a_port_in_use_is_one_line_and_changes_nothing(running):
     assert pids(running) == before
     up(running)
     assert pids(running) == before, "the refused port was not remembered"
+
+
+@pytest.mark.parametrize("command", ["install", "up"])
+def test_a_missing_package_is_one_line_with_the_command_that_brings_it(tmp_path, command):
+    """dpkg is asked as always; it only keeps quiet about two packages."""
+    forgetful = tmp_path / "bin" / "dpkg-query"
+    forgetful.parent.mkdir()
+    forgetful.write_text('#!/bin/sh\n/usr/bin/dpkg-query "$@" | grep -v -e " kcat$" -e " redis-server$"\n')
+    forgetful.chmod(0o755)
+    state = tmp_path / "state"
+    arguments = ["--no-install"] + (["--state", str(state), "--port-base", "auto"] if command == "up" else [])
+    refused = subprocess.run([os.path.join(ROOT, "ops", command), *arguments], env={**os.environ, "PATH": f"{forgetful.parent}:{os.environ['PATH']}"},
+                             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+    assert refused.returncode == 1
+    line, = refused.stderr.splitlines()
+    assert line.endswith("apt-get install --no-install-recommends kcat redis-server"), line
+    assert not (state / "stack.json").exists() and not processes_of(state), "nothing was started"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a disk")
+def test_too_little_disk_is_one_line_that_says_how_much_is_needed(tmp_path):
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", tmp_path], check=True)
+    try:
+        refused = up(tmp_path / "state", "--port-base", "auto", check=False)
+        assert refused.returncode == 1
+        line, = refused.stderr.splitlines()
+        assert "MB are free on the disk" in line and "make room" in line, line
+        assert not processes_of(tmp_path / "state"), "nothing was started"
+    finally:
+        subprocess.run(["umount", "--lazy", tmp_path], check=True)
 
 
 @pytest.mark.parametrize("arguments, named", [
