@@ -23,6 +23,8 @@ extern const struct body change_password_body;
 enum request_step password_change(struct request *r);
 
 /* token.c */
+#define JWKS_JSON "application/jwk-set+json"
+extern const struct shape keys_shape;
 enum request_step keys_show(struct request *r);
 
 /* account.c */

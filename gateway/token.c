@@ -365,11 +365,28 @@ bool token_authenticate(struct request *r)
 
 /* --- GET /.well-known/jwks.json --- */
 
+static const struct shape_field key_fields[] = {
+    { "kty", SHAPE_TEXT, "EC.", .example = "\"EC\"" },
+    { "crv", SHAPE_TEXT, "P-256.", .example = "\"P-256\"" },
+    { "x", SHAPE_TEXT, "Of the point, in base64url." },
+    { "y", SHAPE_TEXT, "Of the point, in base64url." },
+    { "use", SHAPE_TEXT, "sig.", .example = "\"sig\"" },
+    { "alg", SHAPE_TEXT, "ES256.", .example = "\"ES256\"" },
+    { "kid", SHAPE_TEXT, "What tokens of this key say in their header." },
+    { 0 },
+};
+static const struct shape key_shape = { "Key", key_fields };
+static const struct shape_field keys_fields[] = {
+    { "keys", SHAPE_OBJECT, "Those that are good now.", .of = &key_shape, .list = true },
+    { 0 },
+};
+const struct shape keys_shape = { "Keys", keys_fields };
+
 enum request_step keys_show(struct request *r)
 {
     const struct keys *keys = r->gateway->tokens->keys;
     struct json j = response_json(r, 200);
-    r->response.content_type = "application/jwk-set+json";
+    r->response.content_type = JWKS_JSON;
     response_header(r, "Cache-Control", "public, max-age=%lld", (long long)keys_max_age_s(keys));
     keys_write_jwks(keys, &j);
     return REQUEST_DONE;

@@ -8,6 +8,7 @@
 #include "gateway/live/catch_up.h"
 #include "gateway/live/lane.h"
 #include "gateway/live/live.h"
+#include "gateway/rate_limits.h"
 #include "gateway/route.h"
 #include "gateway/token.h"
 #include "gateway/trace.h"
@@ -185,7 +186,7 @@ static void run(struct command *c, const struct route *route, json_t *message)
         refuse(c, 413, "too_large", "body", "is larger than a request's body may be.");
         return;
     }
-    if (route->body && !body_check(r)) {
+    if (!rate_limits_admit(r, LIMIT_BY_USER) || (route->body && !body_check(r))) {
         answer(l, c->ref, &r->response);
         command_free(c);
         return;

@@ -126,6 +126,7 @@ static bool event_stream(struct request *r, struct opening *o)
     unsigned pause = 0;
     for (const char *c = r->request_id; *c; c++)
         pause = pause * 31 + (unsigned char)*c;
+    const char *cors = r->origin ? arena_printf(&r->arena, "Access-Control-Allow-Origin: %s\r\n", r->origin) : "";
     o->head = str_of(arena_printf(&r->arena,
                                   "HTTP/1.1 200 OK\r\n"
                                   "Content-Type: text/event-stream\r\n"
@@ -133,9 +134,10 @@ static bool event_stream(struct request *r, struct opening *o)
                                   "X-Accel-Buffering: no\r\n"
                                   "X-Content-Type-Options: nosniff\r\n"
                                   "Connection: close\r\n"
+                                  "%s"
                                   "X-Request-Id: %s\r\n\r\n"
                                   "retry: %u\n\n",
-                                  r->request_id, 500 + pause % 2000));
+                                  cors, r->request_id, 500 + pause % 2000));
     return true;
 }
 

@@ -214,7 +214,7 @@ def test_what_is_not_there_is_404(ada, path, method):
 
 @pytest.mark.parametrize("method, path, allowed", [
     ("GET", "/auth/register", {"POST"}), ("PUT", "/auth/login", {"POST"}), ("DELETE", "/auth/refresh", {"POST"}), ("GET", "/auth/logout", {"POST"}),
-    ("POST", "/users/me", {"GET"}), ("PATCH", "/rooms", {"GET", "POST"}), ("DELETE", "/rooms", {"GET", "POST"}),
+    ("POST", "/users/me", {"GET", "PUT", "PATCH"}), ("PATCH", "/rooms", {"GET", "POST"}), ("DELETE", "/rooms", {"GET", "POST"}),
     ("GET", f"/rooms/{NOWHERE}/join", {"POST"}), ("POST", f"/rooms/{NOWHERE}/members", {"GET"}), ("PUT", f"/rooms/{NOWHERE}/messages", {"GET", "POST"}),
     ("POST", f"/operations/{NOWHERE}", {"GET"}), ("POST", "/health", {"GET"}),
 ])

@@ -39,6 +39,13 @@ def test_a_page_of_a_configured_origin_may_read_every_answer(url, path, status):
         assert cors(answer) == {"access-control-allow-origin": origin, "access-control-expose-headers": "*"}
 
 
+def test_a_page_may_listen_to_the_live_feed(url, ada):
+    with Connection(url) as connection:
+        connection.send(f"GET /api/v1/live HTTP/1.1\r\nHost: a\r\nOrigin: {PAGE}\r\nAuthorization: Bearer {ada.token}\r\n\r\n".encode())
+        status, headers, _ = connection.answer()
+    assert status == 200 and headers["content-type"] == "text/event-stream" and headers["access-control-allow-origin"] == PAGE
+
+
 @pytest.mark.parametrize("origin", ["https://evil.example.org", "null", "https://app.example.org.evil.example", "http://app.example.org",
                                     "https://app.example.org:444", "HTTPS://APP.EXAMPLE.ORG", f"{PAGE} {ANOTHER}", "*"])
 def test_another_origin_is_told_nothing(url, origin):

@@ -7,6 +7,7 @@ import uuid
 import pytest
 
 from client import Client
+from feed import WebSocket
 from stack import http_get, parse_metrics, wait_until
 
 PROXY = {"gateway.proxies": "127.0.0.0/8, ::1"}  # we are the proxy
@@ -125,6 +126,14 @@ def test_one_person_has_one_limit_from_wherever(another_gateway, eve):
     assert [answer.status for answer in answers] == [200] * 10 + [429] * 5
     assert set(rates(answers[0])) == {"address", "user"} and rates(answers[0])["user"] == {"r": 9, "t": 60}
     assert answers[-1].json["code"] == "rate_limited"
+
+
+def test_commands_over_a_socket_are_requests_too(another_gateway, eve):
+    url = another_gateway({"limits.user_requests": 5, "limits.user_window_s": 600})
+    socket = WebSocket(url, eve.token)
+    replies = [socket.ask("post", f"{i}", roomId=str(uuid.uuid4()), body={"body": "x"}) for i in range(7)]
+    socket.close()
+    assert [reply["status"] for reply in replies] == [404] * 5 + [429] * 2, replies
 
 
 def test_who_looks_for_what_is_not_there_is_counted_too(another_gateway):
