@@ -32,6 +32,22 @@
 
 static const struct shape_field public_fields[] = { WHO, PUBLIC_PROFILE, ROLES_AND_TIME, { 0 } };
 static const struct shape_field own_fields[] = { WHO, OWN_PROFILE, ROLES_AND_TIME, { 0 } };
+static const struct shape_field suspension_fields[] = {
+    { "reason", SHAPE_TEXT, "Why." },
+    { "at", SHAPE_TIME, "Since when." },
+    { "until", SHAPE_TIME, "null: without end.", .nullable = true },
+    { 0 },
+};
+static const struct shape suspension_shape = { "Suspension", suspension_fields };
+static const struct shape_field administration_fields[] = {
+    WHO,
+    OWN_PROFILE,
+    ROLES_AND_TIME,
+    { "version", SHAPE_INT, "How often it has changed." },
+    { "suspended", SHAPE_OBJECT, "null: it is not.", .of = &suspension_shape, .nullable = true },
+    { 0 },
+};
+const struct shape administration_shape = { "AdministeredAccount", administration_fields, .param = "user" };
 const struct shape account_shape = { "Account", public_fields, .param = "user" };
 const struct shape own_account_shape = { "OwnAccount", own_fields, .param = "user" };
 

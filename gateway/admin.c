@@ -9,8 +9,6 @@
 #include "ops/runtime/clock.h"
 #include "schemas/accounts.gen.h"
 
-#define SEARCH_MAX 100 /* characters */
-
 static const struct body_field suspend_fields[] = {
     { "reason", FIELD_TEXT, .required = true, .min = 1, .max = 500, .pattern = "prose",
       .doc = "Why; kept in the audit." },
@@ -27,6 +25,16 @@ static const struct body_field roles_fields[] = {
 const struct body roles_body = { "Roles", roles_fields };
 
 /* --- GET /admin/users, GET /admin/users/{user} --- */
+
+const struct body_field admin_users_query[] = {
+    { "role", FIELD_CHOICE, .choices = "user|moderator|admin", .doc = "Those that have it." },
+    { "suspended", FIELD_BOOL, .doc = "Those that are, or are not.", .example = "false" },
+    { "q", FIELD_TEXT, .min = 1, .max = 100, .pattern = "name", .doc = "The beginning of a username or a name." },
+    { "createdFrom", FIELD_TIME, .doc = "Not registered before." },
+    { "createdTo", FIELD_TIME, .doc = "Registered before." },
+    LIST_QUERY,
+    { 0 },
+};
 
 struct accounts_query {
     struct list list;
@@ -57,50 +65,28 @@ static enum request_step accounts_page(struct request *r, struct pool_thread *th
     return REQUEST_DONE;
 }
 
-/* One of `choices`, which a NULL ends. false: a problem has been filled. */
-static bool query_choice(struct request *r, const char *name, const char *const *choices, const char *allowed, int *ret)
+static void accounts_filter(struct request *r, struct account_filter *f)
 {
-    struct str text;
-    if (!request_query(r, name, &text))
-        return true;
-    for (int i = 0; choices[i]; i++) {
-        if (str_equal(str_of(choices[i]), text)) {
-            *ret = i;
-            return true;
-        }
-    }
-    problem(r, 400, "bad_query", name, "must be %s.", allowed);
-    return false;
-}
-
-static bool accounts_filter(struct request *r, struct account_filter *f)
-{
-    static const char *const roles[] = { "user", "moderator", "admin", NULL };
-    static const char *const truth[] = { "false", "true", NULL };
-    int role = -1;
-    struct str typed;
-    bool bad = false;
-    f->suspended = -1;
+    static const char *const roles[] = { "user", "moderator", "admin" }; /* the bits are in this order */
+    struct str role = { 0 }, typed;
+    bool suspended;
     f->now_ms = r->received_at;
-    if (!query_choice(r, "role", roles, "user, moderator or admin", &role) ||
-        !query_choice(r, "suspended", truth, "true or false", &f->suspended))
-        return false;
-    f->role = role < 0 ? 0 : 1u << role; /* the bits are in this order */
-    if (request_query_text(r, "q", SEARCH_MAX, &typed, &bad))
+    f->suspended = query_bool(r, "suspended", &suspended) ? suspended : -1;
+    query_text(r, "role", &role);
+    for (unsigned i = 0; i < sizeof roles / sizeof *roles; i++)
+        if (str_equal(str_of(roles[i]), role))
+            f->role = 1u << i;
+    if (query_text(r, "q", &typed))
         f->folded = search_fold(&r->arena, typed);
-    if (!bad)
-        request_query_time(r, "createdFrom", &f->from, &bad);
-    if (!bad)
-        request_query_time(r, "createdTo", &f->to, &bad);
-    return !bad;
+    query_time(r, "createdFrom", &f->from);
+    query_time(r, "createdTo", &f->to);
 }
 
 enum request_step admin_users(struct request *r)
 {
     struct accounts_query *q = ARENA_NEW(&r->arena, struct accounts_query);
     struct account_filter *f = &q->filter;
-    if (!accounts_filter(r, f))
-        return REQUEST_DONE;
+    accounts_filter(r, f);
     q->list.name = str_of(arena_printf(&r->arena, "admin users:%u:%d:%lld:%lld:%.*s", f->role, f->suspended,
                                        (long long)f->from, (long long)f->to, (int)f->folded.len, f->folded.ptr));
     if (!list_begin(r, &q->list))

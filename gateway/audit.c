@@ -9,10 +9,38 @@
 #include "gateway/list.h"
 #include "gateway/resources.h"
 
-#define ACTION_MAX 64
-#define PIECE      500 /* rows */
+#define PIECE 500 /* rows */
 
-struct audit_query {
+const struct body_field audit_query[] = {
+    { "actor", FIELD_UUID, .doc = "Who did it." },
+    { "user", FIELD_UUID, .doc = "To whom." },
+    { "action", FIELD_TEXT, .min = 1, .max = 64, .pattern = "name", .doc = "The fact's name.",
+      .example = "\"AccountRegistered\"" },
+    { "from", FIELD_TIME, .doc = "Not before." },
+    { "to", FIELD_TIME, .doc = "Before." },
+    LIST_QUERY,
+    { 0 },
+};
+
+/* audit_json */
+static const struct shape_field audit_fields[] = {
+    { "at", SHAPE_TIME, "When." },
+    { "actor", SHAPE_UUID, "Who did it." },
+    { "subject", SHAPE_UUID, "To whom." },
+    { "action", SHAPE_TEXT, "The fact's name.", .example = "\"AccountRegistered\"" },
+    { "details", SHAPE_ANY, "What else the fact says, without secrets." },
+    { "address", SHAPE_TEXT, "From where.", .nullable = true, .example = "\"192.0.2.7\"" },
+    { "requestId", SHAPE_TEXT, "By which request.", .nullable = true },
+    { "commandId", SHAPE_UUID, "By which command." },
+    { "trace", SHAPE_TEXT, "W3C traceparent.", .nullable = true },
+    { "stream", SHAPE_TEXT, "Where the fact stands.", .example = "\"accounts\"" },
+    { "partition", SHAPE_INT, "Of the stream.", .example = "0" },
+    { "offset", SHAPE_INT, "In the partition.", .example = "17" },
+    { 0 },
+};
+const struct shape audit_shape = { "AuditEntry", audit_fields };
+
+struct audit_request {
     struct list list;
     struct audit_filter filter;
     struct audit_key before; /* filter.before, when it is there */
@@ -38,7 +66,7 @@ static struct str position_format(struct arena *arena, const struct audit_key *k
     return (struct str){ (const char *)p, sizeof *p };
 }
 
-static void position_take(struct str position, struct audit_query *q)
+static void position_take(struct str position, struct audit_request *q)
 {
     struct audit_position p;
     if (position.len != sizeof p)
@@ -58,7 +86,7 @@ static void position_take(struct str position, struct audit_query *q)
 
 static enum request_step audit_page(struct request *r, struct pool_thread *thread)
 {
-    const struct audit_query *q = r->state;
+    const struct audit_request *q = r->state;
     struct audit_view *rows;
     size_t count;
     err e = audit_list(thread->pg, &thread->arena, &q->filter, q->list.limit + 1, &rows, &count);
@@ -79,7 +107,7 @@ static enum request_step export_next(struct request *r);
 
 static enum request_step export_piece(struct request *r, struct pool_thread *thread)
 {
-    struct audit_query *q = r->state;
+    struct audit_request *q = r->state;
     struct audit_view *rows;
     size_t count;
     err e = audit_list(thread->pg, &thread->arena, &q->filter, PIECE, &rows, &count);
@@ -110,7 +138,7 @@ static enum request_step export_piece(struct request *r, struct pool_thread *thr
 
 static enum request_step export_next(struct request *r)
 {
-    const struct audit_query *q = r->state;
+    const struct audit_request *q = r->state;
     return q->ended ? REQUEST_DONE : pool_run(r->gateway->reads, r, export_piece);
 }
 
@@ -120,20 +148,13 @@ static bool wants_lines(struct request *r)
     return accept && strcasestr(accept, "application/x-ndjson");
 }
 
-/* false: a problem has been filled. */
-static bool audit_filter_read(struct request *r, struct audit_filter *f)
+static void audit_filter_read(struct request *r, struct audit_filter *f)
 {
-    bool bad = false;
-    request_query_uuid(r, "actor", &f->actor, &bad);
-    if (!bad)
-        request_query_uuid(r, "user", &f->subject, &bad);
-    if (!bad)
-        request_query_text(r, "action", ACTION_MAX, &f->action, &bad);
-    if (!bad)
-        request_query_time(r, "from", &f->from, &bad);
-    if (!bad)
-        request_query_time(r, "to", &f->to, &bad);
-    return !bad;
+    query_uuid(r, "actor", &f->actor);
+    query_uuid(r, "user", &f->subject);
+    query_text(r, "action", &f->action);
+    query_time(r, "from", &f->from);
+    query_time(r, "to", &f->to);
 }
 
 static struct str audit_name(struct request *r, const struct audit_filter *f)
@@ -147,9 +168,8 @@ static struct str audit_name(struct request *r, const struct audit_filter *f)
 
 enum request_step admin_audit(struct request *r)
 {
-    struct audit_query *q = ARENA_NEW(&r->arena, struct audit_query);
-    if (!audit_filter_read(r, &q->filter))
-        return REQUEST_DONE;
+    struct audit_request *q = ARENA_NEW(&r->arena, struct audit_request);
+    audit_filter_read(r, &q->filter);
     q->list.name = audit_name(r, &q->filter);
     if (!list_begin(r, &q->list))
         return REQUEST_DONE;

@@ -10,6 +10,9 @@
 #define STATUS_MAX 600
 #define TYPE_JSON  "application/json"
 
+/* Said by libmicrohttpd itself, in HTML (ops/adr/0006). */
+#define TARGET_TOO_LONG 414
+
 /* What was said once already. */
 struct names {
     const char *said[NAMES_MAX];
@@ -336,6 +339,8 @@ static void answer_content(struct json *j, const struct route_answer *answer)
     json_key(j, "schema");
     if (answer->shape)
         reference(j, "schemas", answer->shape->name, answer->page ? "Page" : "");
+    else if (strstr(answer->media_type, "json") && !strstr(answer->media_type, "ndjson"))
+        json_raw(j, STR("{}"));
     else
         json_raw(j, STR("{\"type\":\"string\"}"));
     if (answer->shape && !answer->page) {
@@ -410,6 +415,9 @@ static void responses(struct document *d, const struct route *route)
             answer_response(d, route, status);
         } else if (status == 202 && route_sends_command(route)) {
             accepted_response(d, route);
+        } else if (status == TARGET_TOO_LONG) {
+            key_status(j, status);
+            reference(j, "responses", "414", "");
         } else if (problems_count(route, status, &own) > 0) {
             key_status(j, status);
             if (own) {
@@ -573,6 +581,9 @@ static void components(struct document *d)
     open_at(j, "components", '{');
     schemas(d);
     open_at(j, "responses", '{');
+    key_status(j, TARGET_TOO_LONG);
+    json_raw(j, STR("{\"description\":\"The target is longer than the server's memory for it. Ends the connection.\","
+                    "\"content\":{\"text/html\":{\"schema\":{\"type\":\"string\"}}}}"));
     for (int status = 400; status < STATUS_MAX; status++) {
         bool own;
         if (problems_count(NULL, status, &own) == 0)

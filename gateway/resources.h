@@ -28,7 +28,7 @@ extern const struct shape keys_shape;
 enum request_step keys_show(struct request *r);
 
 /* account.c */
-extern const struct shape account_shape, own_account_shape;
+extern const struct shape account_shape, own_account_shape, administration_shape;
 
 /* profile.c */
 extern const struct body profile_body, profile_patch_body, username_body, email_body;
@@ -38,10 +38,12 @@ enum request_step users_me_username(struct request *r);
 enum request_step users_me_email(struct request *r);
 
 /* users.c */
+extern const struct body_field search_query[];
 enum request_step users_get(struct request *r);
 enum request_step users_search(struct request *r);
 
 /* admin.c */
+extern const struct body_field admin_users_query[];
 extern const struct body suspend_body, roles_body;
 enum request_step admin_users(struct request *r);
 enum request_step admin_user(struct request *r);
@@ -51,6 +53,8 @@ enum request_step admin_logout(struct request *r);
 enum request_step admin_roles(struct request *r);
 
 /* audit.c */
+extern const struct body_field audit_query[];
+extern const struct shape audit_shape;
 enum request_step admin_audit(struct request *r);
 
 /* rooms.c */

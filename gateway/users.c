@@ -5,7 +5,12 @@
 #include "gateway/list.h"
 #include "gateway/resources.h"
 
-#define SEARCH_MAX 100 /* characters */
+const struct body_field search_query[] = {
+    { "q", FIELD_TEXT, .required = true, .min = 1, .max = 100, .pattern = "name",
+      .doc = "The beginning of a username or a name; must have a letter or a digit." },
+    LIST_QUERY,
+    { 0 },
+};
 
 /* --- GET /users/{user} --- */
 
@@ -71,13 +76,8 @@ static enum request_step search_page(struct request *r, struct pool_thread *thre
 enum request_step users_search(struct request *r)
 {
     struct search *s = ARENA_NEW(&r->arena, struct search);
-    struct str typed;
-    bool bad = false;
-    if (!request_query_text(r, "q", SEARCH_MAX, &typed, &bad)) {
-        if (!bad)
-            problem(r, 400, "bad_query", "q", "is required: the beginning of a username or a name.");
-        return REQUEST_DONE;
-    }
+    struct str typed = { 0 };
+    query_text(r, "q", &typed);
     s->folded = search_fold(&r->arena, typed);
     if (s->folded.len == 0) {
         problem(r, 400, "bad_query", "q", "must have a letter or a digit.");

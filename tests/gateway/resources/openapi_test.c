@@ -1,0 +1,81 @@
+/* The tables that the OpenAPI document is made of: nothing is named that is not there. What the document says is held
+ * against the running system by tests/integration/test_openapi.py. */
+#include <jansson.h>
+
+#include "gateway/openapi.h"
+#include "gateway/problem_code.h"
+#include "tests/gateway/resources/fixture.h"
+
+START_TEST(the_document_is_json_and_has_every_route)
+{
+    struct buf text = { 0 };
+    json_error_t error;
+    openapi_render(routes, &text);
+    json_t *document = json_loadb(text.ptr, text.len, JSON_REJECT_DUPLICATES, &error);
+    ck_assert_msg(document, "%s at %d", error.text, error.position);
+    size_t operations = 0, rows = 0;
+    const char *path, *method;
+    json_t *item, *operation;
+    json_object_foreach(json_object_get(document, "paths"), path, item) json_object_foreach(item, method, operation)
+        operations++;
+    while (routes[rows].path)
+        rows++;
+    ck_assert_uint_eq(operations, rows);
+    json_decref(document);
+    buf_finish(&text);
+}
+END_TEST
+
+START_TEST(every_route_says_what_it_answers)
+{
+    for (const struct route *route = routes; route->path; route++)
+        ck_assert_msg(route->answers && route->answers->status, "%s: .answers is missing in routes.c", route->name);
+}
+END_TEST
+
+START_TEST(every_problem_that_a_route_names_is_in_the_table)
+{
+    for (const struct route *route = routes; route->path; route++)
+        for (const char *at = route->problems; at && *at;) {
+            struct str code = { at, strcspn(at, " ") };
+            ck_assert_msg(problem_code_find(code), "%s: %.*s is neither in problems.def nor in rejections.def",
+                          route->name, (int)code.len, code.ptr);
+            at += code.len + strspn(at + code.len, " ");
+        }
+}
+END_TEST
+
+START_TEST(a_code_stands_once_in_the_table)
+{
+    for (size_t i = 0; i < problem_codes_count; i++)
+        ck_assert_msg(problem_code_find(str_of(problem_codes[i].code)) == &problem_codes[i], "%s stands twice",
+                      problem_codes[i].code);
+}
+END_TEST
+
+START_TEST(a_read_cannot_fail_as_a_command_does)
+{
+    const struct route read = { .method = GET, .path = "/", .auth = AUTH_USER };
+    const struct route write = { .method = POST, .path = "/", .auth = AUTH_USER };
+    const struct route quiet = { .method = POST, .path = "/", .no_command = true };
+    const struct problem_code *reused = problem_code_find(STR("idempotency_key_reused"));
+    const struct problem_code *unauthorized = problem_code_find(STR("unauthorized"));
+    ck_assert(!route_has_problem(&read, reused) && route_has_problem(&write, reused));
+    ck_assert(!route_has_problem(&quiet, reused) && !route_has_problem(&quiet, unauthorized));
+    ck_assert(route_has_problem(&read, unauthorized));
+}
+END_TEST
+
+static void add(TCase *tests)
+{
+    tcase_add_test(tests, the_document_is_json_and_has_every_route);
+    tcase_add_test(tests, every_route_says_what_it_answers);
+    tcase_add_test(tests, every_problem_that_a_route_names_is_in_the_table);
+    tcase_add_test(tests, a_code_stands_once_in_the_table);
+    tcase_add_test(tests, a_read_cannot_fail_as_a_command_does);
+}
+
+int main(void)
+{
+    return fixture_run("openapi", add);
+}
