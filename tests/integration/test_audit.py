@@ -138,6 +138,11 @@ def memory_kb(pid):
         return int(re.search(r"VmRSS:\s+(\d+)", file.read())[1])
 
 
+def is_sanitized(pid):
+    with open(f"/proc/{pid}/maps") as file:
+        return re.search(r"/lib[at]san\.so", file.read()) is not None
+
+
 @pytest.fixture
 def long_audit(stack):
     """60,000 rows more, of a stream that there is not."""
@@ -165,7 +170,8 @@ def test_a_long_export_is_streamed_in_the_memory_of_one_piece(stack, admin, long
             most = max(most, memory_kb(pid))
     connection.close()
     assert len(places) == long_audit and size > 25_000_000
-    assert most - before < 12_000, "the whole of it was held in memory"
+    # A sanitizer keeps what was freed for a while; there only that every row came is tested.
+    assert most - before < 12_000 or is_sanitized(pid), "the whole of it was held in memory"
 
 
 def test_an_export_that_cannot_go_on_is_cut_off_and_not_ended(stack, mended, admin, long_audit):
