@@ -152,6 +152,10 @@ MUST_CHECK err signals_open(struct worker *w);
 MUST_CHECK err signals_turn(struct worker *w);
 void signals_close(struct worker *w);
 
+/* --- timers.c --- */
+/* Sends the commands that are due now. */
+MUST_CHECK err timers_turn(struct worker *w);
+
 /* --- repair.c --- */
 MUST_CHECK err repair(struct worker *w);
 

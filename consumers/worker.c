@@ -137,6 +137,8 @@ static void chores(struct worker *w, int64_t *chores_at, int64_t *expire_at)
     metrics_set(w->metrics, METRIC_LAG, assignment_lag(w));
     if (repair(w) != OK)
         LOG(WARN, "parked records not looked after", F_ERR);
+    if (timers_turn(w) != OK)
+        LOG(WARN, "what is due is sent later", F_ERR);
     if (now < *expire_at)
         return;
     *expire_at = now + EXPIRE_EVERY_US;

@@ -74,8 +74,12 @@ struct worker_definition {
     const char *summary;                        /* one line for --help */
     const struct stream_worker *const *streams; /* NULL-terminated */
     const struct signal_worker *signals;        /* may be NULL */
-    const struct migration *migrations;         /* ended by number 0 */
-    const struct setting *settings;             /* the worker's own, ended by name NULL; may be NULL */
+    /* Commands of the first stream that are due at `now_ms` in these partitions, with all of meta but the trace; their
+     * ids are derived from what they are about. Asked every second. May be NULL. */
+    err (*due)(struct pg *pg, struct arena *arena, const int32_t *partitions, size_t count, int64_t now_ms,
+               struct any_record ***ret, size_t *ret_count) MUST_CHECK;
+    const struct migration *migrations; /* ended by number 0 */
+    const struct setting *settings;     /* the worker's own, ended by name NULL; may be NULL */
 };
 
 extern const struct setting worker_settings[];

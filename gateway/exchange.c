@@ -153,6 +153,9 @@ static void exchange_clear(struct exchange *e, struct MHD_Connection *connection
     r->response.next = NULL;
     r->why = NULL;
     r->take_over = NULL;
+    r->tolerated = 0;
+    r->after = NULL;
+    r->after_done = false;
     r->state = NULL;
     e->stage = AT_HEAD;
     e->facts = (struct http_facts){ 0 };

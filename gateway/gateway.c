@@ -6,6 +6,7 @@
 
 #include "gateway/accepted.h"
 #include "gateway/access.h"
+#include "gateway/after.h"
 #include "gateway/cursor.h"
 #include "gateway/docs.h"
 #include "gateway/live/live.h"
@@ -125,6 +126,7 @@ static err gateway_fill(struct gateway *g)
     TRY(rate_limits_create(config, g->metrics, &g->limits));
     TRY(password_create(config, &g->password));
     TRY(vault_create(config, &g->vault));
+    TRY(after_create(g->config, &g->after));
     TRY(pool_create(&(struct pool_options){ .name = "reads",
                                             .threads = (int)config_int(config, "reads.threads"),
                                             .queue = (int)config_int(config, "reads.queue"),
@@ -163,6 +165,7 @@ void gateway_drain(struct gateway *g)
 {
     /* Jobs that still run may send commands, so the pools end first; then what waits for an outcome is answered 202,
      * and nothing is left that the producer could call back for. */
+    after_stop(g->after);
     if (g->hashing)
         pool_stop(g->hashing);
     if (g->reads)
@@ -182,6 +185,7 @@ void gateway_destroy(struct gateway *g)
     gateway_drain(g);
     live_destroy(g->live);
     dispatch_destroy(g->dispatch);
+    after_destroy(g->after);
     pool_destroy(g->reads);
     pool_destroy(g->hashing);
     vault_destroy(g->vault);

@@ -9,6 +9,7 @@
 #include "schemas/vault.h"
 
 struct accepted;
+struct after;
 struct access_memory;
 struct cursors;
 struct docs;
@@ -37,6 +38,7 @@ struct gateway {
     struct password *password;
     struct page_cache *pages;
     struct accepted *accepted;
+    struct after *after;
     struct docs *docs;
     struct live *live;
     uint8_t hash_key[32]; /* keys request hashes, since those stand in the log, which many may read */

@@ -3,6 +3,7 @@
  * A page is the fast path of every client: requests that wait together are read together. One round trip to Redis
  * brings the heads of all their rooms (version, last number, membership); a page that was rendered at that version is
  * here already; the others come from Redis in a second round trip, and what is not there from PostgreSQL in a third. */
+#include <librdkafka/rdkafka.h>
 #include <stdio.h>
 
 #include "consumers/messages/cache.h"
@@ -15,6 +16,7 @@
 #include "gateway/message_text.h"
 #include "gateway/page_cache.h"
 #include "gateway/resources.h"
+#include "gateway/scheduled.h"
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
 
@@ -25,6 +27,7 @@ static const struct body_field post_message_fields[] = {
     { "body", FIELD_TEXT, .required = true, .min = 1, .max = 20000, .pattern = "message",
       .doc = "The text: at most 4,000 characters, as people count them." },
     { "replyTo", FIELD_INT, .min = 1, .max = INT64_MAX, .doc = "Number of the message that this one answers." },
+    { "sendAt", FIELD_TIME, .doc = "Say it then, within a year; the answer is the scheduled message." },
     { 0 },
 };
 const struct body post_message_body = { "PostMessage", post_message_fields };
@@ -82,7 +85,11 @@ const struct body_field messages_query[] = {
     { "limit", FIELD_INT, .min = 1, .max = PAGE_MAX, .preset = "50", .doc = "How many at most." },
     { "before", FIELD_INT, .min = 1, .max = INT64_MAX, .doc = "The newest with smaller numbers than this." },
     { "after", FIELD_INT, .min = 0, .max = INT64_MAX, .doc = "The oldest with larger numbers than this." },
-    { "cursor", FIELD_TEXT, .max = 200, .doc = "nextCursor of the page before, of the same room. One of these three." },
+    { "cursor", FIELD_TEXT, .max = 200, .doc = "nextCursor of the page before, of the same room." },
+    { "around", FIELD_INT, .min = 1, .max = INT64_MAX,
+      .doc = "Those before and behind this number. One of these four." },
+    { "asOf", FIELD_TEXT, .max = 64, .example = "\"2026-01-31T12:00:00Z\"",
+      .doc = "With the texts of then: a time (RFC 3339), or a position of the room's partition, like rooms/3@1234." },
     { 0 },
 };
 
@@ -104,6 +111,9 @@ static enum request_step message_posted(struct request *r, const struct outcome 
 
 static enum request_step post(struct request *r, const struct mentions *mentions)
 {
+    int64_t send_at;
+    if (body_time(r, "sendAt", &send_at))
+        return scheduled_post(r, mentions, send_at);
     struct rooms_command *c = ARENA_NEW(&r->arena, struct rooms_command);
     c->type = ROOMS_POST_MESSAGE;
     c->post_message = (struct post_message){
@@ -180,10 +190,16 @@ enum request_step messages_send(struct request *r)
 
 enum page_order { NEWEST, BEFORE, AFTER };
 
+/* Of ?asOf=. */
+struct moment {
+    int64_t position, time; /* position -1: by time */
+};
+
 struct page_query {
     enum page_order order;
     int64_t bound; /* BEFORE, AFTER: exclusive */
     int limit;
+    struct moment moment; /* asOf */
 };
 
 /* What of the room the page shows; empty when from > to. */
@@ -436,6 +452,69 @@ static void messages_pages(struct request **requests, size_t count, struct pool_
             problem_err(requests[i], e);
 }
 
+/* --- ?asOf= --- */
+
+static bool moment_parse(struct request *r, struct str text, struct moment *ret)
+{
+    char room[UUID_TEXT_LEN + 1];
+    int partition = 0, end = 0;
+    long long offset = 0;
+    *ret = (struct moment){ .position = -1 };
+    if (clock_parse_rfc3339(text, &ret->time))
+        return true;
+    const char *position = arena_str(&r->arena, text).ptr;
+    uuid_format(r->ids[0], room);
+    const int own =
+        rd_kafka_msg_partitioner_murmur2(NULL, room, UUID_TEXT_LEN, r->gateway->rooms_partitions, NULL, NULL);
+    if (sscanf(position, "rooms/%9d@%18lld%n", &partition, &offset, &end) != 2 || (size_t)end != text.len ||
+        partition != own || offset < 0)
+        return false;
+    ret->position = offset;
+    return true;
+}
+
+static enum request_step page_as_of(struct request *r, struct pool_thread *thread)
+{
+    const struct page_query *q = r->state;
+    struct room_view room;
+    struct message_view *items;
+    size_t count;
+    bool found;
+    err e = room_find(thread->pg, &thread->arena, r->ids[0], r->claims.user_id, &room, &found);
+    if (e == OK && (!found || !room.is_member)) {
+        room_refuse(r, found);
+        return REQUEST_DONE;
+    }
+    if (e == OK)
+        e = message_page_as_of(thread->pg, &thread->arena, room.id, q->moment.position, q->moment.time,
+                               q->order == BEFORE ? q->bound : 0, q->limit, room.role <= MEMBER_ROLE_ADMIN, &items,
+                               &count);
+    if (e != OK) {
+        problem_err(r, e);
+        return REQUEST_DONE;
+    }
+    struct json j = page_begin(r);
+    for (size_t i = 0; i < count; i++)
+        message_json(&j, &items[i]);
+    const struct page_range shown = { count ? items[0].seq : 1, count ? items[count - 1].seq : 0 };
+    page_end(r, &j, q, shown, room.last_seq);
+    return REQUEST_DONE;
+}
+
+static bool too_many_bounds(struct request *r)
+{
+    static const char *const names[] = { "before", "after", "cursor", "around" };
+    struct str text;
+    const char *second = NULL;
+    int given = 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (query_text(r, names[i], &text) && ++given > 1)
+            second = names[i];
+    if (second)
+        problem(r, 400, "bad_query", second, "Give one of before, after, around and cursor.");
+    return second != NULL;
+}
+
 enum request_step messages_list(struct request *r)
 {
     struct page_query *q = ARENA_NEW(&r->arena, struct page_query);
@@ -445,10 +524,8 @@ enum request_step messages_list(struct request *r)
     bool has_before = query_int(r, "before", &before);
     bool has_after = query_int(r, "after", &after);
     bool has_cursor = query_text(r, "cursor", &cursor);
-    if (has_before + has_after + has_cursor > 1) {
-        problem(r, 400, "bad_query", has_before ? "before" : "after", "Give one of before, after and cursor.");
+    if (too_many_bounds(r))
         return REQUEST_DONE;
-    }
     q->limit = (int)limit;
     q->order = has_before ? BEFORE : has_after ? AFTER : NEWEST;
     q->bound = has_before ? before : after;
@@ -456,6 +533,22 @@ enum request_step messages_list(struct request *r)
         problem(r, 400, "bad_query", "cursor", "Give the nextCursor of the page before, of the same room.");
         return REQUEST_DONE;
     }
+    int64_t around;
+    if (query_int(r, "around", &around)) {
+        q->order = AFTER;
+        q->bound = around > limit / 2 ? around - limit / 2 - 1 : 0;
+    }
     r->state = q;
-    return pool_run_batched(r->gateway->reads, r, messages_pages);
+    struct str moment;
+    if (!query_text(r, "asOf", &moment))
+        return pool_run_batched(r->gateway->reads, r, messages_pages);
+    if (q->order == AFTER) {
+        problem(r, 400, "bad_query", "asOf", "goes with before and cursor only.");
+        return REQUEST_DONE;
+    }
+    if (!moment_parse(r, moment, &q->moment)) {
+        problem(r, 400, "bad_query", "asOf", "must be a time (RFC 3339), or a position of the room's own partition.");
+        return REQUEST_DONE;
+    }
+    return pool_run(r->gateway->reads, r, page_as_of);
 }

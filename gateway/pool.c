@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "gateway/after.h"
+#include "gateway/gateway.h"
 #include "ops/runtime/clock.h"
 #include "ops/runtime/config.h"
 #include "ops/runtime/log.h"
@@ -83,11 +85,15 @@ static enum request_step pool_push(struct pool *p, struct entry entry)
 
 enum request_step pool_run(struct pool *p, struct request *r, pool_job *job)
 {
+    if (r->gateway && after_wanted(r))
+        return after_wait(r->gateway->after, r, p, job, NULL);
     return pool_push(p, (struct entry){ .request = r, .job = job });
 }
 
 enum request_step pool_run_batched(struct pool *p, struct request *r, pool_batch_job *job)
 {
+    if (r->gateway && after_wanted(r))
+        return after_wait(r->gateway->after, r, p, NULL, job);
     return pool_push(p, (struct entry){ .request = r, .batch_job = job });
 }
 

@@ -86,6 +86,8 @@ struct request {
     void (*take_over)(struct request *r, int fd);
     /* Set in a request that came over no HTTP connection of its own (live/command.h): what request_resume does. */
     void (*resumed)(struct request *r);
+    void *after;                      /* after.c's: the position that the request waits for */
+    bool after_done;                  /* it has been looked for */
     int tolerated;                    /* a rejection that is as good as the fact: dispatch_then gets fact NULL */
     const char *why;                  /* for the log: what a 5xx comes from (problem_err); NULL: nothing is known */
     void *state;                      /* the handler's own, in the arena */

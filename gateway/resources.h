@@ -95,6 +95,11 @@ enum request_step invitations_delete(struct request *r);
 enum request_step invitations_list(struct request *r);
 enum request_step rooms_invitations(struct request *r);
 
+/* scheduled.c */
+extern const struct shape scheduled_shape;
+enum request_step scheduled_own(struct request *r);
+enum request_step scheduled_cancel(struct request *r);
+
 /* receipts.c */
 extern const struct body read_body;
 extern const struct shape seen_shape;

@@ -19,5 +19,6 @@ const struct worker_definition messages_definition = {
     .summary = "decides and folds the stream rooms: rooms, members, messages",
     .streams = (const struct stream_worker *const[]){ &rooms_worker, NULL },
     .signals = &receipts_signals,
+    .due = rooms_due,
     .migrations = messages_migrations,
 };

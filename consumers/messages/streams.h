@@ -9,6 +9,9 @@ err rooms_load(void *state, struct pg *pg, struct arena *arena, const struct any
                bool facts) MUST_CHECK;
 err rooms_fold(struct pg *pg, struct arena *arena, const struct placed_fact *facts, size_t count) MUST_CHECK;
 
+err rooms_due(struct pg *pg, struct arena *arena, const int32_t *partitions, size_t count, int64_t now_ms,
+              struct any_record ***ret, size_t *ret_count) MUST_CHECK;
+
 extern const struct signal_worker receipts_signals;
 extern const struct worker_definition messages_definition;
 extern const struct migration messages_migrations[]; /* tables.sql */

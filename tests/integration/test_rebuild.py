@@ -10,7 +10,10 @@ import history
 from stack import wait_until
 
 PROJECTIONS = {
-    "messages": {"rooms": "room_id", "members": "room_id, user_id", "messages": "room_id, seq"},
+    "messages": {"rooms": "room_id", "members": "room_id, user_id", "messages": "room_id, seq", "invitations": "room_id, user_id",
+                 "bans": "room_id, user_id", "message_versions": "room_id, seq, version", "reactions": "room_id, seq, user_id, emoji",
+                 "mentions": "user_id, room_id, seq", "scheduled": "message_id", "expiring": "room_id, seq",
+                 "read_marks": "user_id, room_id"},
     "users": {"accounts": "user_id", "sessions": "user_id, session_id", "reserved_usernames": "username_index",
               "search_terms": "user_id, kind", "audit": "stream, partition, position"},
 }
@@ -65,10 +68,30 @@ def eventful(urls, admin):
     return person
 
 
+def use_everything(ada, ben, room):
+    """A row in every table of the messages worker."""
+    first, second = ada.page(room)["items"][:2]
+    for person, method, path, body in (
+            (ada, "PUT", f"/messages/{first['id']}", {"body": "reworded"}),
+            (ada, "DELETE", f"/messages/{second['id']}", None),
+            (ben, "PUT", f"/rooms/{room}/messages/{first['id']}/reactions/%F0%9F%91%8D", None),
+            (ada, "PUT", f"/rooms/{room}/messages/{first['id']}/pin", None),
+            (ada, "PUT", f"/messages/{first['id']}", {"body": f"@{ben.username}, look"}),
+            (ada, "POST", f"/rooms/{room}/messages", {"body": "later", "sendAt": "2027-06-01T12:00:00Z"}),
+            (ada, "PUT", f"/rooms/{ada.room('Cabin', kind='private')}/invitations/{ben.user['id']}", None),
+            (ada, "PUT", f"/rooms/{ada.room('Tower')}/bans/{ben.user['id']}", {"reason": "Noise"}),
+            (ada, "PATCH", f"/rooms/{room}", {"topic": "Rebuilding", "timeToLiveSeconds": 86400})):
+        answer = person.insist(method, path, body)
+        assert answer.status in (200, 201, 204), answer
+    assert ben.request("PUT", f"/rooms/{room}/read", {"seq": 3}).status == 204
+    assert ada.insist("PATCH", f"/rooms/{room}", {"timeToLiveSeconds": 0}).status == 200
+
+
 @pytest.mark.parametrize("worker", PROJECTIONS)
 def test_a_dropped_projection_comes_back_row_by_row(stack, mended, ada, room, eventful, worker):
     for i in range(5):
         ada.say(room, f"line {i}")
+    use_everything(ada, ben, room)
     history.settle(stack)
     before, outcomes = checksums(stack, worker), succeeded(stack, worker)
     assert all(rows for rows, _ in before.values())

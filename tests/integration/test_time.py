@@ -1,0 +1,104 @@
+"""Reads at a position, as of a moment, around a number; messages that are said later, and that do not stay."""
+
+import datetime
+import re
+import time
+
+from stack import wait_until
+
+
+def later(seconds):
+    moment = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def get(person, path, after):
+    return person.get(path, headers={"Aether-After": after})
+
+
+def test_a_read_waits_for_the_position_it_names(ada, ben, room):
+    for i in range(10):
+        answer = ada.insist("POST", f"/rooms/{room}/messages", {"body": f"line {i}"})
+        page = get(ben, f"/rooms/{room}/messages?limit=1", answer.headers["Aether-Position"])
+        assert page.status == 200 and page.json["items"] == [answer.json]
+        read = ben.request("PUT", f"/rooms/{room}/read", {"seq": answer.json["seq"]})
+        seen = get(ben, f"/rooms/{room}", read.headers["Aether-Position"])
+        assert seen.json["unreadCount"] == 0, "not even a receipt that is folded later"
+
+
+def test_a_position_that_does_not_come_is_503_at_the_deadline(ada, room):
+    position = ada.insist("POST", f"/rooms/{room}/messages", {"body": "x"}).headers["Aether-Position"]
+    began = time.monotonic()
+    answer = get(ada, f"/rooms/{room}/messages", re.sub(r"@\d+", "@99999999", position))
+    assert (answer.status, answer.code) == (503, "unavailable") and answer.headers["Retry-After"], answer
+    assert time.monotonic() - began < 10
+    for wrong in ("rooms/0", "rooms/0@", "rooms/0@1x", "others/0@1", "rooms/-1@1"):
+        answer = get(ada, f"/rooms/{room}/messages", wrong)
+        assert (answer.status, answer.code) == (400, "bad_header"), answer
+        assert answer.json["errors"][0]["field"] == "Aether-After"
+
+
+def test_a_page_around_a_number_has_both_sides(ada, room):
+    for i in range(12):
+        ada.say(room, f"line {i}")
+    assert [m["seq"] for m in ada.page(room, around=6, limit=5)["items"]] == [4, 5, 6, 7, 8]
+    assert [m["seq"] for m in ada.page(room, around=1, limit=4)["items"]] == [1, 2, 3, 4]
+    assert [m["seq"] for m in ada.page(room, around=12, limit=4)["items"]] == [10, 11, 12]
+    answer = ada.get(f"/rooms/{room}/messages?around=3&before=5")
+    assert (answer.status, answer.code) == (400, "bad_query")
+
+
+def test_a_page_as_of_a_moment_has_the_texts_of_then(ada, ben, room):
+    first, second = (ben.insist("POST", f"/rooms/{room}/messages", {"body": body}) for body in ("one", "two"))
+    then = later(0)
+    edit = ben.insist("PUT", f"/messages/{first.json['id']}", {"body": "uno"})
+    ben.say(room, "three")
+    ben.insist("DELETE", f"/messages/{second.json['id']}")
+
+    def texts(person, moment):
+        return [m["body"] for m in person.page(room, asOf=moment)["items"]]
+
+    assert texts(ada, later(0)) == ["uno", "", "three"]
+    assert texts(ada, first.headers["Aether-Position"]) == ["one"]
+    assert texts(ada, second.headers["Aether-Position"]) == ["one", "two"], "who moderates reads what was deleted since"
+    assert texts(ben, second.headers["Aether-Position"]) == ["one", ""], "others do not"
+    assert texts(ada, edit.headers["Aether-Position"]) == ["uno", "two"]
+    assert texts(ada, then) in (["one", "two"], ["one"]), "to the millisecond"
+    for wrong in ("yesterday", "rooms/99@1", "2026-13-01T00:00:00Z"):
+        answer = ada.get(f"/rooms/{room}/messages?asOf={wrong}")
+        assert (answer.status, answer.code) == (400, "bad_query"), answer
+
+
+def test_a_message_for_later_comes_once_when_its_time_has_come(ada, ben, room):
+    path = f"/rooms/{room}/messages"
+    answer = ben.insist("POST", path, {"body": "Good morning", "sendAt": later(1)})
+    assert answer.status == 201 and "seq" not in answer.json
+    dropped = ben.insist("POST", path, {"body": "Never mind", "sendAt": later(1)}).json
+    assert {s["id"] for s in ben.get("/scheduled?limit=100").json["items"]} >= {answer.json["id"], dropped["id"]}
+    assert ada.insist("DELETE", f"/rooms/{room}/scheduled/{dropped['id']}").code == "scheduled_not_found"
+    assert ben.insist("DELETE", f"/rooms/{room}/scheduled/{dropped['id']}").status == 204
+    assert ada.page(room)["items"] == []
+    wait_until(lambda: ada.page(room)["items"], 10, "the message")
+    assert ada.say(room, "Is it?")["seq"] == 2
+    said = ada.page(room)["items"]
+    assert [(m["id"], m["body"], m["senderId"]) for m in said][0] == (answer.json["id"], "Good morning", ben.user["id"])
+    assert [s for s in ben.get("/scheduled?limit=100").json["items"] if s["roomId"] == room] == []
+    assert ben.insist("POST", path, {"body": "x", "sendAt": later(-5)}).json["errors"][0]["field"] == "sendAt"
+
+
+def test_who_has_left_says_nothing_later(ada, ben, room):
+    ben.insist("POST", f"/rooms/{room}/messages", {"body": "Bye", "sendAt": later(0.5)})
+    assert ben.insist("POST", f"/rooms/{room}/leave").status == 204
+    wait_until(lambda: not [s for s in ben.get("/scheduled?limit=100").json["items"] if s["roomId"] == room], 15, "it was given up")
+    assert ada.page(room)["items"] == []
+
+
+def test_what_has_had_its_time_is_deleted(stack, ada, ben, room):
+    answer = ada.insist("PATCH", f"/rooms/{room}", {"timeToLiveSeconds": 60})
+    assert answer.json["timeToLiveSeconds"] == 60
+    message = ben.say(room, "for a minute")
+    stack.sql(f"UPDATE messages.expiring SET expires_at = now() WHERE message_id = '{message['id']}'")
+    wait_until(lambda: "deletedAt" in ada.page(room)["items"][0], 10, "deleted")
+    gone = ada.page(room)["items"][0]
+    assert (gone["seq"], gone["body"]) == (1, "")
+    assert stack.sql(f"SELECT count(*) FROM messages.expiring WHERE message_id = '{message['id']}'") == [(0,)]
