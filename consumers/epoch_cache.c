@@ -110,7 +110,8 @@ err epoch_cache_write(struct redis *redis, const struct epoch_cache *cache, stru
                                                  tail_key(cache, arena, placed->partition), integer(arena, last),
                                                  integer(arena, placed->offset) };
     assert(count <= EPOCH_REFILL_FIELDS);
-    memcpy(argv + 5, fields, count * sizeof *fields);
+    if (count)
+        memcpy(argv + 5, fields, count * sizeof *fields);
     return redis_add_script(redis, &script_write, 3, 5 + count, argv);
 }
 

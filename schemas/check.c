@@ -82,6 +82,8 @@ static err walk_bytes(struct walk *w, struct str *ret)
 
 bool text_is_utf8(struct str text)
 {
+    if (text.len == 0)
+        return true; /* and its pointer may be NULL */
     const uint8_t *at = (const uint8_t *)text.ptr, *end = at + text.len;
     while (at < end) {
         uint8_t lead = *at++;

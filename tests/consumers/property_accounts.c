@@ -166,10 +166,10 @@ static int64_t accounts_from_state(const struct any_record *fact)
     case ACCOUNTS_PROFILE_CHANGED:
         return f->profile_changed.version;
     case ACCOUNTS_USERNAME_CHANGED: {
-        int64_t sum = f->username_changed.version + f->username_changed.reserved_until;
+        uint64_t sum = (uint64_t)(f->username_changed.version + f->username_changed.reserved_until);
         for (size_t i = 0; i < f->username_changed.released_index.len; i++)
-            sum = sum * 31 + f->username_changed.released_index.ptr[i];
-        return sum;
+            sum = sum * 31 + (uint8_t)f->username_changed.released_index.ptr[i];
+        return (int64_t)sum;
     }
     case ACCOUNTS_EMAIL_CHANGED:
         return f->email_changed.version;
