@@ -5,7 +5,7 @@
  * question that a command can ask is put to the state that evolved and to one loaded afresh: the answers must be equal.
  * In the end the whole log is folded again in batches of other sizes: the rows must be the same, bit for bit.
  *
- * AETHER_TEST_STORIES (1000) and AETHER_TEST_SEED (the clock) change the run; the seed is printed. */
+ * AETHER_TEST_STORIES (400) and AETHER_TEST_SEED (the clock) change the run; the seed is printed. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -221,7 +221,7 @@ static void fold_again(struct play *p, size_t size)
 static uint32_t stories(void)
 {
     const char *text = getenv("AETHER_TEST_STORIES");
-    return text ? (uint32_t)strtoul(text, NULL, 10) : 1000;
+    return text ? (uint32_t)strtoul(text, NULL, 10) : 400;
 }
 
 static void play(const struct worker_definition *definition, const struct stream_worker *worker,
