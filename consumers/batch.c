@@ -329,8 +329,10 @@ static err refused(struct worker *w, const struct commit *c)
     if (facts == 0)
         return err_set(FATAL, "PostgreSQL refuses a batch without facts: %s",
                        arena_printf(&w->arena, "%s", err_message()));
-    LOG(ERROR, "a fact does not fold and is parked", F_ERR);
-    partition_refuse(w->items[0].partition, w->items[0].operation->fact_offset);
+    const struct item *item = &w->items[0];
+    LOG(ERROR, "a fact does not fold and is parked", F_ERR, F_UUID("command_id", item->operation->command_id),
+        F_STRN("trace", item->command->meta.trace));
+    partition_refuse(item->partition, item->operation->fact_offset);
     return RETRY;
 }
 

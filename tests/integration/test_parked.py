@@ -1,6 +1,7 @@
 """What an operator does with records that were put aside: ops/parked, as it is typed."""
 
 import contextlib
+import json
 import re
 import uuid
 
@@ -9,6 +10,7 @@ import pytest
 import log
 from stack import wait_until
 
+TRACE = uuid.uuid4().hex
 GARBAGE = b"\xde\xad\xbe\xef garbage"
 
 
@@ -17,6 +19,13 @@ def listed(stack, key):
     out = stack.command("parked", "list").stdout
     return [(topic, int(partition), int(offset), cause.strip()) for topic, partition, offset, cause in
             re.findall(rf"^messages +(\S+)/(\d+)@(\d+)  key {key}.*\n(.*)$", out, re.MULTILINE)]
+
+
+def worker_log(stack):
+    """Every line that the messages workers have logged."""
+    for name in ("messages-1", "messages-2"):
+        with open(f"{stack.state}/logs/{name}.log") as file:
+            yield from (json.loads(line) for line in file if line.startswith("{"))
 
 
 @contextlib.contextmanager
@@ -32,12 +41,15 @@ def a_room_that_does_not_fold(stack, room):
 def test_what_does_not_fold_is_shown_and_folds_when_it_is_retried_by_key_after_the_cause_is_gone(stack, ada, room):
     other = ada.room("Not held up")
     with a_room_that_does_not_fold(stack, room):
-        held = ada.request("POST", f"/rooms/{room}/messages", {"body": "held up"}, headers={"Prefer": "respond-async"})
+        held = ada.request("POST", f"/rooms/{room}/messages", {"body": "held up"}, headers={"Prefer": "respond-async", "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"})
         assert held.status == 202, held
         (topic, partition, offset, cause), = wait_until(lambda: listed(stack, room), 30, "the fact is parked")
         assert topic == "rooms.events" and "no_room_for_it" in cause
         record, = log.read(stack.bootstrap(), topic, partition, offset, 1)
         assert bytes.fromhex(stack.command("parked", "show", topic, str(partition), str(offset)).stdout) == record.value
+        operation = held.headers["Location"].rpartition("/")[2]
+        logged, = [line for line in worker_log(stack) if line.get("command_id") == operation]
+        assert "no_room_for_it" in logged["error"] and logged["trace"].split("-")[1] == TRACE, "found by the command and by the trace"
         assert ada.say(other, "this room goes on")["seq"] == 1
         behind = ada.request("POST", f"/rooms/{room}/messages", {"body": "behind it"})
         assert behind.status == 503 and behind.code == "aggregate_parked", behind
