@@ -346,10 +346,8 @@ err room_cache_write(struct redis *redis, struct arena *arena, const struct plac
     struct writes writes = { .end = &writes.first };
     for (size_t i = 0; i < count; i++)
         writes_add(&writes, arena, &facts[i]);
-    struct buf scratch = { 0 };
-    err queued = write_all(redis, arena, &scratch, &writes);
-    buf_finish(&scratch);
-    TRY(queued);
+    static _Thread_local struct buf scratch; /* kept: no allocation a batch */
+    TRY(write_all(redis, arena, &scratch, &writes));
     return redis_flush(redis, NULL, NULL);
 }
 

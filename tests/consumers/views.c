@@ -355,8 +355,13 @@ START_TEST(every_statement_walks_over_indexes)
                       "INSERT INTO messages.members SELECT room_id, created_by, 1, now() FROM messages.rooms;"
                       "INSERT INTO messages.members SELECT room_id, gen_random_uuid(), 2, now() FROM messages.rooms, "
                       "generate_series(1, 3);"
-                      "INSERT INTO messages.messages SELECT room_id, n, gen_random_uuid(), created_by, now() FROM "
+                      "INSERT INTO messages.messages SELECT room_id, n, (lpad(to_hex(row_number() OVER ()), 8, '0') || "
+                      "'-0000-7000-8000-000000000000')::uuid, created_by, now() FROM "
                       "messages.rooms, generate_series(1, 10) n;"
+                      "INSERT INTO messages.read_marks SELECT user_id, room_id, 1, now() FROM messages.members;"
+                      "INSERT INTO messages.invitations SELECT room_id, user_id, user_id, now() FROM messages.members;"
+                      "INSERT INTO messages.bans SELECT room_id, user_id, user_id, now() FROM messages.members;"
+                      "SELECT brin_summarize_new_values('messages.messages_id');"
                       "ANALYZE; SET plan_cache_mode = force_generic_plan;"
                       "CREATE FUNCTION plan(statement text) RETURNS text LANGUAGE plpgsql AS 'DECLARE line text; whole "
                       "text := ''''; BEGIN"
@@ -373,6 +378,11 @@ START_TEST(every_statement_walks_over_indexes)
     ck_assert_int_eq(room_find(db.pg, &arena, nobody, nobody, &room, &found), OK);
     ck_assert_int_eq(member_list(db.pg, &arena, nobody, uuid_nil, 50, &members, &count), OK);
     ck_assert_int_eq(message_pages(db.pg, &arena, pages, 2), OK);
+    struct message_view message, *messages;
+    ck_assert_int_eq(room_find_unread(db.pg, &arena, nobody, nobody, &room, &found), OK);
+    ck_assert_int_eq(message_find(db.pg, &arena, nobody, &message, &found), OK);
+    ck_assert_int_eq(thread_list(db.pg, &arena, nobody, 1, 0, 50, &messages, &count), OK);
+    ck_assert_int_eq(pin_list(db.pg, &arena, nobody, 0, 50, &messages, &count), OK);
     load_and_fold_everything();
 
 #define ID "'01000000-0000-0000-7500-000000000001'"
@@ -382,6 +392,10 @@ START_TEST(every_statement_walks_over_indexes)
         "messages_list_rooms_public(" ID "," ID ",50)",
         "messages_find_room(" ID "," ID ")",
         "messages_list_members(" ID "," ID ",50)",
+        "messages_find_room_unread(" ID "," ID ")",
+        "messages_find_message(" ID ")",
+        "messages_page_thread(" ID ",7,0,50)",
+        "messages_page_pinned(" ID ",7,50)",
         "messages_page_before(" ID ",7,50)",
         "messages_page_after(" ID ",7,50)",
         "messages_load_rooms(ARRAY[" ID "]::uuid[])",
