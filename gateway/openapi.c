@@ -10,8 +10,10 @@
 #define STATUS_MAX 600
 #define TYPE_JSON  "application/json"
 
-/* Said by libmicrohttpd itself, in HTML (ops/adr/0006). */
+/* Said by libmicrohttpd itself, in HTML (ops/adr/0006), or by it, too. */
 #define TARGET_TOO_LONG 414
+#define HEAD_TOO_LARGE  431
+#define HTML            "{\"schema\":{\"type\":\"string\"}}"
 
 /* What was said once already. */
 struct names {
@@ -161,6 +163,10 @@ static void problem_response(struct json *j, const struct route *route, int stat
         }
     json_close(j, '}');
     json_close(j, '}');
+    if (status == HEAD_TOO_LARGE) {
+        json_key(j, "text/html");
+        json_raw(j, STR(HTML));
+    }
     json_close(j, '}');
 }
 
@@ -583,7 +589,7 @@ static void components(struct document *d)
     open_at(j, "responses", '{');
     key_status(j, TARGET_TOO_LONG);
     json_raw(j, STR("{\"description\":\"The target is longer than the server's memory for it. Ends the connection.\","
-                    "\"content\":{\"text/html\":{\"schema\":{\"type\":\"string\"}}}}"));
+                    "\"content\":{\"text/html\":" HTML "}}"));
     for (int status = 400; status < STATUS_MAX; status++) {
         bool own;
         if (problems_count(NULL, status, &own) == 0)

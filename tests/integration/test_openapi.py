@@ -1,0 +1,91 @@
+"""What the OpenAPI document promises, the system keeps: schemathesis calls every route with what the document allows and with
+what it does not, follows its links from answer to request, and holds every answer against it."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from client import PASSWORD, Person
+from stack import REPOSITORY, http_get
+from test_admin import console
+
+FOLDER = os.path.join(REPOSITORY, "tests", "openapi")
+TOOLS = os.path.join(REPOSITORY, ".state-test", "openapi")
+SECONDS = 60
+# Of one seed each run calls the same, as far as the answers are the same.
+SEED = "20261121"
+CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance," \
+         "ignored_auth,use_after_free"
+# The feed is a stream that does not end; AsyncAPI describes it.
+STREAMS = ("live_open",)
+
+
+@pytest.fixture(scope="module")
+def tools():
+    """The folder of programs of an environment with schemathesis."""
+    done = subprocess.run([os.path.join(FOLDER, "install"), TOOLS], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout
+    return os.path.join(TOOLS, "bin")
+
+
+@pytest.fixture(scope="module")
+def document(urls):
+    status, body = http_get(urls[0] + "/api/openapi.json")[:2]
+    assert status == 200
+    return json.loads(body)
+
+
+def test_the_document_is_valid_openapi(tools, document, tmp_path):
+    file = tmp_path / "openapi.json"
+    file.write_text(json.dumps(document, ensure_ascii=False))
+    done = subprocess.run([os.path.join(tools, "openapi-spec-validator"), file], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          timeout=120)
+    assert done.returncode == 0, done.stdout
+    assert document["openapi"].startswith("3.1")
+
+
+def test_every_problem_code_has_an_example(document):
+    examples = document["components"]["examples"]
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            for status, answer in operation["responses"].items():
+                problem = answer.get("content", {}).get("application/problem+json", {}).get("schema", {}).get("allOf")
+                for code in problem[1]["properties"]["code"]["enum"] if problem else ():
+                    assert examples[code]["value"]["status"] == int(status), f"{method} {path}: {code}"
+
+
+def test_who_knows_the_document_is_not_sent_it_again(ada):
+    first = ada.request("GET", "=/api/openapi.json")
+    again = ada.request("GET", "=/api/openapi.json", headers={"If-None-Match": first.headers["ETag"]})
+    assert (first.status, again.status, again.body) == (200, 304, b"")
+
+
+def test_swagger_ui_comes_from_here_and_runs_nothing_else(ada):
+    page = ada.request("GET", "=/api/docs")
+    assert page.status == 200 and page.headers["Content-Type"].startswith("text/html")
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy and "script-src 'self'" in policy and "unsafe" not in policy
+    assert b"//" not in page.body.replace(b"<!doctype", b""), "no other host"
+    for name, kind in (("swagger-ui-bundle.js", "text/javascript"), ("swagger-ui.css", "text/css"), ("start.js", "text/javascript")):
+        assert name.encode() in page.body
+        file = ada.request("GET", f"=/api/docs/{name}")
+        assert file.status == 200 and file.headers["Content-Type"].startswith(kind)
+    assert ada.request("GET", "=/api/docs/..%2f..%2fstack.json").status in (400, 404)
+
+
+def test_every_answer_is_as_the_document_says(stack, urls, tools):
+    admin, other = Person(urls), Person(urls)
+    admin.register()
+    other.register()
+    assert console(stack, "set-roles", admin.username, "user,admin")[0] == 0
+    told = {"SCHEMATHESIS_HOOKS": "hooks", "AETHER_TEST_URL": urls[0], "AETHER_TEST_ADMIN": admin.username,
+            "AETHER_TEST_OTHER": other.username, "AETHER_TEST_PASSWORD": PASSWORD}
+    command = [os.path.join(tools, "st"), "run", urls[0] + "/api/openapi.json", "--max-time", str(SECONDS), "--checks", CHECKS, "--seed", SEED,
+               "--no-shrink", "--continue-on-failure", "--warnings", "off", "--request-timeout", "20"]
+    command += [word for name in STREAMS for word in ("--exclude-operation-id", name)]
+    done = subprocess.run(command, cwd=FOLDER, env={**os.environ, **told}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          timeout=SECONDS + 240)
+    assert done.returncode == 0, done.stdout
+    assert "Tested" in done.stdout and "test cases" in done.stdout.lower(), done.stdout
