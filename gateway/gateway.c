@@ -93,8 +93,7 @@ void gateway_measure(struct gateway *g)
     metrics_set(g->metrics, METRIC_REPLIES_UP, dispatch_replies_up(g->dispatch));
     metrics_set(g->metrics, METRIC_READS_QUEUED, (int64_t)pool_waiting(g->reads));
     metrics_set(g->metrics, METRIC_HASHING_QUEUED, (int64_t)pool_waiting(g->hashing));
-    if (g->live) /* the threads that measure start before it is there */
-        live_measure(g->live);
+    live_measure(g->live);
 }
 
 static int hashing_threads(const struct config *config)
@@ -141,8 +140,8 @@ static err gateway_fill(struct gateway *g)
                     &g->hashing));
     g->dispatch = dispatch_create(g, (size_t)config_int(config, "dispatch.max_waiting"));
     TRY(producer_create(config, "aether-gateway", true, dispatch_delivered, g->dispatch, &g->producer));
-    TRY(dispatch_start(g->dispatch));
-    return live_create(g, &g->live);
+    TRY(live_create(g, &g->live)); /* before the threads that look at it */
+    return dispatch_start(g->dispatch);
 }
 
 err gateway_create(const struct config *config, struct metrics *metrics, struct gateway **ret)

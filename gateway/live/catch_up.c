@@ -17,7 +17,9 @@
 struct catch_up {
     struct request request; /* first; what the pool runs */
     struct parcel parcel;
-    struct listener *listener;
+    struct listener *listener; /* the lane's; what the pool's thread needs of it stands here */
+    struct uuid person;
+    enum framing framing;
     int partitions;
     int64_t *at, *seen; /* seen NULL: by number */
     struct feed_room *rooms;
@@ -38,6 +40,8 @@ struct catch_up *catch_up_create(struct listener *l, int64_t *at, struct feed_ro
 {
     struct catch_up *c = mem_alloc(sizeof *c);
     c->listener = l;
+    c->person = l->claims.user_id;
+    c->framing = l->framing;
     c->partitions = lane_partitions(l->lane);
     c->at = at;
     c->rooms = rooms;
@@ -126,7 +130,7 @@ static struct frame *tell(struct catch_up *c, const struct feed_missed *missed, 
         advance(c, missed->gap->partition, missed->position + 1);
         known = (struct str){ id, position_format(c->seen, c->partitions, id) };
     }
-    return frame_event(c->listener->framing, buf_view(text), known);
+    return frame_event(c->framing, buf_view(text), known);
 }
 
 /* It has seen more than the snapshot has: the feed is ahead of the projection. */
@@ -141,7 +145,7 @@ static bool is_ahead(const struct catch_up *c)
 /* Another snapshot, of the same listener; rooms that are new in it were joined meanwhile. */
 static err snapshot_again(struct catch_up *c, struct pool_thread *thread)
 {
-    struct feed_person person = { .user = c->listener->claims.user_id };
+    struct feed_person person = { .user = c->person };
     TRY(feed_snapshot(thread->pg, &thread->arena, &person, 1, c->at, c->partitions));
     int64_t *after = mem_alloc(sizeof *after * (person.count + 1));
     for (size_t i = 0; i < person.count; i++) {
