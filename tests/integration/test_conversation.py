@@ -68,7 +68,7 @@ def test_registering_answers_the_user_and_tokens(urls):
 def test_an_access_token_says_who_for_whom_and_how_long(ada):
     header, payload, _ = ada.token.split(".")
     header, payload = (json.loads(base64.urlsafe_b64decode(part + "==")) for part in (header, payload))
-    assert header["alg"] == "HS256"
+    assert header["alg"] == "ES256" and header["kid"]
     assert payload["sub"] == ada.user["id"] and payload["typ"] == "access"
     assert payload["iss"] and payload["aud"] and 0 < payload["exp"] - payload["iat"] <= 900
 
