@@ -256,8 +256,10 @@ static void parameter(struct json *j, const char *in, const struct body_field *f
     json_bool(j, required);
     json_key(j, "schema");
     schema_field(j, field);
-    json_key(j, "example");
-    schema_field_example(j, field);
+    if (required) { /* Swagger UI sends what stands here: an old cursor, a key that was used */
+        json_key(j, "example");
+        schema_field_example(j, field);
+    }
     json_close(j, '}');
 }
 
@@ -266,7 +268,7 @@ static const struct body_field idempotency_key = {
     FIELD_TEXT,
     .min = 1,
     .max = 255,
-    .example = "\"a7c1-4d\"",
+
     .pattern = "printable",
     .doc = "A retry with the same key and body gets the first outcome again.",
 };
@@ -274,18 +276,23 @@ static const struct body_field prefer = {
     "Prefer",
     FIELD_TEXT,
     .max = 100,
-    .example = "\"respond-async\"",
+
     .pattern = "printable",
     .doc = "respond-async: be answered 202 at once, and look at Location for the outcome.",
 };
 static const struct body_field if_match = {
-    "If-Match",         FIELD_TEXT,        .max = 100,
-    .example = "\"*\"", .pattern = "etag", .doc = "The ETag that was read: 412 when it is another by now.",
+    "If-Match",
+    FIELD_TEXT,
+    .max = 100,
+    .pattern = "etag",
+    .doc = "The ETag that was read: 412 when it is another by now.",
 };
 static const struct body_field if_none_match = {
-    "If-None-Match",   FIELD_TEXT,
-    .max = 100,        .example = "\"\\\"1\\\"\"",
-    .pattern = "etag", .doc = "The ETag that is known: 304 when it is still the same.",
+    "If-None-Match",
+    FIELD_TEXT,
+    .max = 100,
+    .pattern = "etag",
+    .doc = "The ETag that is known: 304 when it is still the same.",
 };
 
 static bool answers_status(const struct route *route, int status)

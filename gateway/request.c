@@ -29,52 +29,6 @@ bool request_query_int(struct request *r, const char *name, int64_t min, int64_t
     return false;
 }
 
-bool request_query_uuid(struct request *r, const char *name, struct uuid *ret, bool *ret_bad)
-{
-    struct str text;
-    if (!request_query(r, name, &text))
-        return false;
-    if (uuid_parse(text, ret))
-        return true;
-    problem(r, 400, "bad_query", name, "must be a UUID in the form 8-4-4-4-12.");
-    *ret_bad = true;
-    return false;
-}
-
-bool request_query_time(struct request *r, const char *name, int64_t *ret_unix_ms, bool *ret_bad)
-{
-    struct str text;
-    if (!request_query(r, name, &text))
-        return false;
-    if (clock_parse_rfc3339(text, ret_unix_ms))
-        return true;
-    problem(r, 400, "bad_query", name, "must be a time like 2027-01-31T12:00:00Z (RFC 3339).");
-    *ret_bad = true;
-    return false;
-}
-
-bool request_query_text(struct request *r, const char *name, int64_t max, struct str *ret, bool *ret_bad)
-{
-    struct str text;
-    if (!request_query(r, name, &text))
-        return false;
-    int64_t count = 0;
-    bool control = false, shown = false;
-    for (size_t i = 0; i < text.len; i++) {
-        count += ((uint8_t)text.ptr[i] & 0xc0) != 0x80;
-        control |= (uint8_t)text.ptr[i] < ' ' || text.ptr[i] == 0x7f;
-        shown |= (uint8_t)text.ptr[i] > ' ';
-    }
-    if (shown && !control && count <= max) {
-        *ret = text;
-        return true;
-    }
-    problem(r, 400, "bad_query", name, "must have 1 to %lld characters, not only spaces and no control characters.",
-            (long long)max);
-    *ret_bad = true;
-    return false;
-}
-
 struct str body_str(const struct request *r, const char *name)
 {
     const json_t *value = json_object_get(r->body, name);

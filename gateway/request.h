@@ -93,15 +93,10 @@ struct request {
     void *state;                      /* the handler's own, in the arena */
 };
 
-/* Query parameters, decoded into the arena. false: absent. Out of range or no number: fills a 400 problem that names
+/* Query parameters that stand in no table (else: query_int, …, in route.h), decoded into the arena. false: absent. Out of range or no number: fills a 400 problem that names
  * the parameter and what is allowed, and sets *ret_bad. */
 bool request_query_int(struct request *r, const char *name, int64_t min, int64_t max, int64_t *ret, bool *ret_bad);
 bool request_query(struct request *r, const char *name, struct str *ret);
-/* Likewise; a time is RFC 3339. */
-bool request_query_uuid(struct request *r, const char *name, struct uuid *ret, bool *ret_bad);
-bool request_query_time(struct request *r, const char *name, int64_t *ret_unix_ms, bool *ret_bad);
-/* At most `max` characters, no control characters, not blank. */
-bool request_query_text(struct request *r, const char *name, int64_t max, struct str *ret, bool *ret_bad);
 
 /* Body fields, after the check against the route's body table: present fields have the right type and size. */
 struct str body_str(const struct request *r, const char *name); /* {NULL, 0} when absent */
