@@ -136,7 +136,7 @@ class State:
         if os.path.islink(self.path("postgres")) and os.path.basename(elsewhere).startswith("aether-"):
             shutil.rmtree(elsewhere, ignore_errors=True)
             os.unlink(self.path("postgres"))
-        for part in ("kafka", "postgres", "redis", "logs", "run"):
+        for part in ("keys", "kafka", "postgres", "redis", "logs", "run"):
             shutil.rmtree(self.path(part), ignore_errors=True)
         for part in ("stack.json", "env", "lock"):
             with contextlib.suppress(FileNotFoundError):
