@@ -63,6 +63,7 @@ enum request_step login_answer(struct request *r, const struct login *l, int64_t
     account_json(&j, &l->account, ACCOUNT_OWN);
     json_field_str(&j, "accessToken", access);
     json_field_str(&j, "refreshToken", str_of(refresh));
+    sodium_memzero(refresh, sizeof refresh);
     json_field_str(&j, "tokenType", STR("Bearer"));
     json_field_int(&j, "expiresIn", token_access_ttl_s(g->tokens));
     json_close(&j, '}');

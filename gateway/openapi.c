@@ -346,21 +346,60 @@ static void request_body(struct json *j, const struct body *body)
     json_close(j, '}');
 }
 
-static void answer_content(struct json *j, const struct route_answer *answer)
+static const char *media_type(const struct route_answer *answer)
 {
-    open_at(j, answer->media_type ? answer->media_type : TYPE_JSON, '{');
-    json_key(j, "schema");
+    return answer->media_type ? answer->media_type : TYPE_JSON;
+}
+
+static bool is_alternative(const struct route_answer *answer, const struct route_answer *of)
+{
+    return answer->status == of->status && (answer->shape || answer->media_type) &&
+           strcmp(media_type(answer), media_type(of)) == 0;
+}
+
+static void answer_schema(struct json *j, const struct route_answer *answer)
+{
     if (answer->shape)
         reference(j, "schemas", answer->shape->name, answer->page ? "Page" : "");
     else if (strstr(answer->media_type, "json") && !strstr(answer->media_type, "ndjson"))
         json_raw(j, STR("{}"));
     else
         json_raw(j, STR("{\"type\":\"string\"}"));
+}
+
+/* What an answer's body is, with the rows behind it that are of one status and media type with it. */
+static void answer_content(struct json *j, const struct route_answer *answer)
+{
+    const struct route_answer *other = answer + 1;
+    while (other->status && !is_alternative(other, answer))
+        other++;
+    open_at(j, media_type(answer), '{');
+    json_key(j, "schema");
+    if (other->status) {
+        json_open(j, '{');
+        open_at(j, "anyOf", '[');
+        answer_schema(j, answer);
+        for (; other->status; other++)
+            if (is_alternative(other, answer))
+                answer_schema(j, other);
+        json_close(j, ']');
+        json_close(j, '}');
+    } else {
+        answer_schema(j, answer);
+    }
     if (answer->shape && !answer->page) {
         json_key(j, "example");
         schema_shape_example(j, answer->shape);
     }
     json_close(j, '}');
+}
+
+static bool is_said(const struct route_answer *answers, const struct route_answer *answer)
+{
+    for (; answers < answer; answers++)
+        if (is_alternative(answers, answer))
+            return true;
+    return false;
 }
 
 /* The rows of one status: usually one, more when it depends on what is asked for. */
@@ -374,7 +413,7 @@ static void answer_response(struct document *d, const struct route *route, int s
         if (answer->status == status) {
             doc = doc ? doc : answer->doc;
             content |= answer->shape || answer->media_type;
-            shape = answer->page ? shape : answer->shape;
+            shape = shape || answer->page ? shape : answer->shape;
         }
     key_status(j, status);
     json_open(j, '{');
@@ -383,7 +422,7 @@ static void answer_response(struct document *d, const struct route *route, int s
     if (content) {
         open_at(j, "content", '{');
         for (const struct route_answer *answer = route->answers; answer->status; answer++)
-            if (answer->status == status && (answer->shape || answer->media_type))
+            if (answer->status == status && (answer->shape || answer->media_type) && !is_said(route->answers, answer))
                 answer_content(j, answer);
         if (status >= 400 && problems_count(route, status, &own) > 0) {
             open_at(j, "application/problem+json", '{');

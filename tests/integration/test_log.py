@@ -78,7 +78,8 @@ def test_records_are_cloudevents_in_confluents_frame(stack, told):
             assert headers["ce_id"] == str(fields["meta"]["id"])
             assert TIME.fullmatch(headers["ce_time"])
             assert headers["content-type"] == "application/avro"
-            assert TRACEPARENT.fullmatch(headers["traceparent"]) and headers["traceparent"] == fields["meta"]["trace"]
+            trace = fields["meta"]["trace"]  # empty where no request asked: an operator's tool, or a time that has come
+            assert headers.get("traceparent", "") == trace and (TRACEPARENT.fullmatch(trace) or trace == "")
             assert record.key.decode() == str(uuid.UUID(record.key.decode()))
             checked += 1
         assert checked
