@@ -35,7 +35,7 @@ const struct setting live_settings[] = {
       .doc = "How long a listener may take to read anything before its connection is ended." },
     { "live.window_events", SETTING_INT, .def = "32768", .min = 64, .max = 10000000, .unit = "events",
       .doc = "The newest events, kept in memory for those who come back after a moment." },
-    { "live.window_bytes", SETTING_INT, .def = "33554432", .min = 65536, .max = 17179869184, .unit = "bytes",
+    { "live.window_bytes", SETTING_INT, .def = "8388608", .min = 65536, .max = 17179869184, .unit = "bytes",
       .doc = "Memory for them." },
     { "live.catch_up_events", SETTING_INT, .def = "10000", .min = 1, .max = 10000000, .unit = "events",
       .doc = "What who was away for longer is told at most; with more missed it is told to look for itself." },
