@@ -85,8 +85,3 @@ void http_metrics_add(const struct http_metrics *m, enum http_metric which, int6
 {
     metrics_add(m->registry, m->singles + which, n);
 }
-
-int64_t http_metrics_read(const struct http_metrics *m, enum http_metric which)
-{
-    return metrics_read(m->registry, m->singles + which);
-}

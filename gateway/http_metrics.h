@@ -26,4 +26,3 @@ struct metrics *http_metrics_registry(const struct http_metrics *m);
 /* Any thread. `route` NULL: none was found. */
 void http_metrics_request(const struct http_metrics *m, const struct route *route, int status, int64_t microseconds);
 void http_metrics_add(const struct http_metrics *m, enum http_metric which, int64_t n);
-int64_t http_metrics_read(const struct http_metrics *m, enum http_metric which);

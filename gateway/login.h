@@ -17,10 +17,8 @@ struct login {
     int status;                            /* of the answer */
 };
 
-/* What the request itself says: device, address, password. Runs on the thread that parses it: only there may its
- * headers be read. `password` names the body's field; NULL: none. `l` is zero. */
-void login_fill(struct request *r, struct login *l, const char *password, int status);
-/* A new one, filled; becomes r->state. */
+/* With what the request itself says: device, address, password. Runs on the thread that parses it: only there may its
+ * headers be read. `password` names the body's field; NULL: none. Becomes r->state. */
 struct login *login_begin(struct request *r, const char *password, int status);
 
 /* The clear password stands in the parsed body and in the bytes it was parsed from. */

@@ -40,7 +40,6 @@ struct lane {
     pthread_mutex_t lock;
     struct parcel *first, **last;
     bool stopping; /* under the lock */
-    atomic_int listeners_now;
 
     /* the thread's own */
     struct audience audience;
@@ -152,7 +151,6 @@ static void bury(struct listener *l)
     catch_up_abandon(l);
     lane->listeners[l->at] = lane->listeners[--lane->count];
     lane->listeners[l->at]->at = l->at;
-    atomic_fetch_sub(&lane->listeners_now, 1);
     live_closed(lane->options.live);
     lane_release(l);
 }
@@ -490,7 +488,6 @@ static void add_listener(struct lane *lane, struct listener *l)
     setsockopt(l->fd, SOL_SOCKET, SO_SNDBUF, &(int){ SOCKET_BUFFER }, sizeof(int));
     l->at = lane->count;
     lane->listeners[lane->count++] = l;
-    atomic_fetch_add(&lane->listeners_now, 1);
     struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP, .data.ptr = l };
     epoll_ctl(lane->epoll, EPOLL_CTL_ADD, l->fd, &event);
 }
@@ -522,11 +519,6 @@ void lane_arrive(struct lane *lane, struct arrival *arrival)
 {
     arrival->parcel.take = take_arrival;
     lane_put(lane, &arrival->parcel);
-}
-
-int lane_listeners(const struct lane *lane)
-{
-    return atomic_load(&lane->listeners_now);
 }
 
 static void on_text(void *context, struct str message)

@@ -55,7 +55,6 @@ void lane_stop(struct lane *lane);
 void lane_put(struct lane *lane, struct parcel *parcel);
 void lane_publish(struct lane *lane, struct batch *batch);
 void lane_arrive(struct lane *lane, struct arrival *arrival);
-int lane_listeners(const struct lane *lane);
 
 /* --- for what serves listeners; the lane's thread --- */
 struct live *lane_live(const struct lane *lane);
