@@ -1,9 +1,9 @@
 /* The rules of accounts, by tables: given these facts, when this command comes, then this fact or rejection. */
-#include <check.h>
 #include <signal.h>
 #include <stdlib.h>
 
 #include "consumers/users/decide.h"
+#include "tests/suite.h"
 
 #define ANN                                                                                                            \
     {                                                                                                                  \
@@ -410,7 +410,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("accounts decide");
-    TCase *rules = tcase_create("rules");
+    TCase *rules = suite_case("rules");
     tcase_add_loop_test(rules, an_account_command_gives_what_its_row_says, 0,
                         sizeof account_rows / sizeof *account_rows);
     tcase_add_test(rules, an_account_begins_as_a_user_with_the_commands_ciphertext);
@@ -419,9 +419,5 @@ int main(void)
     tcase_add_test(rules, the_username_before_is_reserved_for_thirty_days);
     tcase_add_test(rules, a_cleared_state_knows_nothing_and_can_be_filled_again);
     suite_add_tcase(suite, rules);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "tests/suite.h"
+
 #define MUST(expression)                                                                                               \
     do {                                                                                                               \
         if ((expression) != OK) {                                                                                      \
@@ -11,15 +13,6 @@
             exit(1);                                                                                                   \
         }                                                                                                              \
     } while (0)
-
-const char *require_env(const char *variable)
-{
-    const char *value = getenv(variable);
-    if (value && *value)
-        return value;
-    printf("skipped: %s is not set (ops/test sets it)\n", variable);
-    exit(77);
-}
 
 /* The server's DSN, as keywords or as a URI, with another database. */
 static void with_database(const char *dsn, const char *name, struct buf *out)
@@ -48,7 +41,7 @@ static void with_database(const char *dsn, const char *name, struct buf *out)
 
 static struct pg *server(void)
 {
-    struct pg *pg = pg_create(require_env("AETHER_TEST_POSTGRES_DSN"), "aether-test");
+    struct pg *pg = pg_create(suite_server("AETHER_TEST_POSTGRES_DSN"), "aether-test");
     MUST(pg_connect(pg));
     return pg;
 }
@@ -56,7 +49,7 @@ static struct pg *server(void)
 struct pg *database_connect(const struct database *d)
 {
     struct buf dsn = { 0 };
-    with_database(require_env("AETHER_TEST_POSTGRES_DSN"), d->name, &dsn);
+    with_database(suite_server("AETHER_TEST_POSTGRES_DSN"), d->name, &dsn);
     struct pg *pg = pg_create(dsn.ptr, "aether-test");
     buf_finish(&dsn);
     MUST(pg_connect(pg));

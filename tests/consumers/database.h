@@ -9,9 +9,6 @@ struct database {
     char name[64];
 };
 
-/* The variable's value; ends the test program as skipped, with a line that says why, when it is not set. */
-const char *require_env(const char *variable);
-
 /* Creates the database and applies the migrations of the definitions (NULL-terminated) each in its own schema. Any
  * failure ends the program. */
 void database_create(struct database *d, const struct worker_definition *const *definitions);

@@ -5,7 +5,7 @@
 #include "consumers/deciders.h"
 #include "consumers/operation.h"
 #include "consumers/worker.h"
-#include "tests/runtime/suite.h"
+#include "tests/suite.h"
 
 #define WORKER(name) extern const struct worker_definition name##_definition;
 #include "consumers/workers.gen.def"

@@ -123,12 +123,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("members decide");
-    TCase *rules = tcase_create("rules");
+    TCase *rules = suite_case("rules");
     tcase_add_loop_test(rules, a_command_gives_what_its_row_says, 0, sizeof rows / sizeof *rows);
     suite_add_tcase(suite, rules);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

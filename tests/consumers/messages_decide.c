@@ -155,14 +155,10 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("messages decide");
-    TCase *rules = tcase_create("rules");
+    TCase *rules = suite_case("rules");
     tcase_add_loop_test(rules, a_command_gives_what_its_row_says, 0, sizeof rows / sizeof *rows);
     tcase_add_test(rules, a_reply_to_a_reply_belongs_to_the_thread_that_it_answers);
     tcase_add_test(rules, a_message_knows_when_it_ends_and_when_its_sender_may_go_on);
     suite_add_tcase(suite, rules);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

@@ -1,8 +1,8 @@
 /* When two names are one, and which names pass for others. */
-#include <check.h>
 #include <stdlib.h>
 
 #include "consumers/users/names.h"
+#include "tests/suite.h"
 
 static struct arena arena;
 
@@ -90,16 +90,12 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("names");
-    TCase *names = tcase_create("names");
+    TCase *names = suite_case("names");
     tcase_add_checked_fixture(names, setup, teardown);
     tcase_add_loop_test(names, spellings_of_one_name_are_one, 0, sizeof same / sizeof *same);
     tcase_add_test(names, different_names_stay_different);
     tcase_add_test(names, names_that_mix_scripts_pass_for_others);
     tcase_add_loop_test(names, a_search_does_not_mind_case_accents_or_spaces, 0, sizeof folds / sizeof *folds);
     suite_add_tcase(suite, names);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

@@ -6,7 +6,6 @@
  * In the end the whole log is folded again in batches of other sizes: the rows must be the same, bit for bit.
  *
  * AETHER_TEST_STORIES (400) and AETHER_TEST_SEED (the clock) change the run; the seed is printed. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -15,6 +14,7 @@
 #include "consumers/users/streams.h"
 #include "tests/consumers/database.h"
 #include "tests/consumers/property.h"
+#include "tests/suite.h"
 
 #define COMMANDS_A_STORY 60
 #define BATCH_MAX        12
@@ -281,22 +281,18 @@ END_TEST
 
 int main(void)
 {
-    require_env("AETHER_TEST_POSTGRES_DSN");
+    suite_server("AETHER_TEST_POSTGRES_DSN");
     const char *seed = getenv("AETHER_TEST_SEED");
     chance = seed ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL) | 1;
     printf("AETHER_TEST_SEED=%llu\n", (unsigned long long)chance);
     fflush(stdout);
 
     Suite *suite = suite_create("evolve and fold");
-    TCase *agree = tcase_create("agree");
+    TCase *agree = suite_case("agree");
     tcase_set_timeout(agree, 600);
     tcase_add_test(agree, accounts_evolved_and_folded_agree);
     tcase_add_test(agree, sessions_evolved_and_folded_agree);
     tcase_add_test(agree, rooms_evolved_and_folded_agree);
     suite_add_tcase(suite, agree);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

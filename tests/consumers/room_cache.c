@@ -1,10 +1,10 @@
 /* The room cache on a real Redis: what the worker writes, what the gateway reads and refills, and what is left when one
  * of them, or Redis, was away. Database 9 of the server of AETHER_TEST_REDIS_URL is emptied before each test. */
-#include <check.h>
 #include <stdlib.h>
 
 #include "consumers/messages/cache.h"
 #include "tests/consumers/database.h"
+#include "tests/suite.h"
 
 static struct redis *redis;
 static struct arena arena;
@@ -23,7 +23,7 @@ static void say(size_t argc, const struct str *argv, redis_each *each, void *con
 
 static void setup(void)
 {
-    redis = redis_create(require_env("AETHER_TEST_REDIS_URL"), 1000);
+    redis = redis_create(suite_server("AETHER_TEST_REDIS_URL"), 1000);
     arena_init(&arena, 0);
     SAY(STR("SELECT"), STR("9"));
     SAY(STR("FLUSHDB"));
@@ -440,11 +440,10 @@ END_TEST
 
 int main(void)
 {
-    require_env("AETHER_TEST_REDIS_URL");
+    suite_server("AETHER_TEST_REDIS_URL");
     Suite *suite = suite_create("room cache");
-    TCase *cache = tcase_create("cache");
+    TCase *cache = suite_case("cache");
     tcase_add_checked_fixture(cache, setup, teardown);
-    tcase_set_timeout(cache, 60);
     tcase_add_test(cache, what_the_worker_writes_the_gateway_reads);
     tcase_add_test(cache, batches_of_any_size_write_the_same);
     tcase_add_test(cache, the_ring_holds_the_newest_128);
@@ -463,9 +462,5 @@ int main(void)
     tcase_add_test(cache, what_is_not_written_for_a_day_is_dropped);
     tcase_add_test(cache, a_redis_that_is_away_is_a_retry);
     suite_add_tcase(suite, cache);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

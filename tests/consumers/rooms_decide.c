@@ -250,7 +250,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("rooms decide");
-    TCase *rules = tcase_create("rules");
+    TCase *rules = suite_case("rules");
     tcase_add_loop_test(rules, a_command_gives_what_its_row_says, 0, sizeof rows / sizeof *rows);
     tcase_add_test(rules, a_fact_says_what_its_command_said_and_keeps_the_ciphertext);
     tcase_add_test_raise_signal(rules, to_decide_on_a_room_that_was_not_loaded_is_an_assertion_failure, SIGABRT);
@@ -258,9 +258,5 @@ int main(void)
     tcase_add_test_raise_signal(rules, to_evolve_a_room_that_was_not_loaded_is_an_assertion_failure, SIGABRT);
     tcase_add_test(rules, a_cleared_state_knows_nothing_and_can_be_filled_again);
     suite_add_tcase(suite, rules);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

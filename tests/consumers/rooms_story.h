@@ -1,10 +1,10 @@
 /* Facts and commands of rooms as short constants, for tables of rules. People and rooms are single bytes. */
 #pragma once
 
-#include <check.h>
 #include <stdlib.h>
 
 #include "consumers/messages/decide.h"
+#include "tests/suite.h"
 
 /* A row's own values replace those of the constant it uses. */
 #ifdef __clang__

@@ -1,9 +1,9 @@
 /* The rules of sessions, by tables: given these facts, when this command comes, then this fact or rejection. */
-#include <check.h>
 #include <signal.h>
 #include <stdlib.h>
 
 #include "consumers/users/decide.h"
+#include "tests/suite.h"
 
 #define ANN                                                                                                            \
     {                                                                                                                  \
@@ -302,7 +302,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("sessions decide");
-    TCase *rules = tcase_create("rules");
+    TCase *rules = suite_case("rules");
     tcase_add_loop_test(rules, a_session_command_gives_what_its_row_says, 0,
                         sizeof session_rows / sizeof *session_rows);
     tcase_add_test(rules, a_session_fact_says_what_its_command_said);
@@ -310,9 +310,5 @@ int main(void)
     tcase_add_test_raise_signal(rules, to_evolve_a_session_that_was_not_loaded_is_an_assertion_failure, SIGABRT);
     tcase_add_test(rules, a_cleared_state_knows_nothing_and_can_be_filled_again);
     suite_add_tcase(suite, rules);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

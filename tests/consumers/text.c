@@ -1,8 +1,8 @@
 /* Texts that a table or a JSON document would not take. */
-#include <check.h>
 #include <stdlib.h>
 
 #include "consumers/text.h"
+#include "tests/suite.h"
 
 #define FFFD "\xEF\xBF\xBD"
 
@@ -63,12 +63,8 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("text");
-    TCase *texts = tcase_create("texts");
+    TCase *texts = suite_case("texts");
     tcase_add_loop_test(texts, a_text_becomes_what_its_row_says, 0, sizeof rows / sizeof *rows);
     suite_add_tcase(suite, texts);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

@@ -1,12 +1,12 @@
 /* Who may come in, and what GET /users/me shows, on a real Redis with PostgreSQL behind it: what the worker writes,
  * what the gateway reads and refills, and what is left when one of them missed something. Database 8 of the server of
  * AETHER_TEST_REDIS_URL is emptied before each test. */
-#include <check.h>
 #include <stdlib.h>
 
 #include "consumers/users/cache.h"
 #include "consumers/users/streams.h"
 #include "tests/consumers/database.h"
+#include "tests/suite.h"
 
 #define NOW INT64_C(1767268800123)
 
@@ -34,7 +34,7 @@ static void setup(void)
 {
     static const struct worker_definition *const definitions[] = { &users_definition, NULL };
     database_create(&db, definitions);
-    redis = redis_create(require_env("AETHER_TEST_REDIS_URL"), 1000);
+    redis = redis_create(suite_server("AETHER_TEST_REDIS_URL"), 1000);
     arena_init(&arena, 0);
     SAY(STR("SELECT"), STR("8"));
     SAY(STR("FLUSHDB"));
@@ -440,12 +440,11 @@ END_TEST
 
 int main(void)
 {
-    require_env("AETHER_TEST_POSTGRES_DSN");
-    require_env("AETHER_TEST_REDIS_URL");
+    suite_server("AETHER_TEST_POSTGRES_DSN");
+    suite_server("AETHER_TEST_REDIS_URL");
     Suite *suite = suite_create("users cache");
-    TCase *cache = tcase_create("cache");
+    TCase *cache = suite_case("cache");
     tcase_add_checked_fixture(cache, setup, teardown);
-    tcase_set_timeout(cache, 30);
     tcase_add_test(cache, the_second_look_needs_no_postgresql);
     tcase_add_test(cache, who_logs_out_is_out_before_postgresql_knows);
     tcase_add_test(cache, what_is_said_of_an_account_empties_what_was_known);
@@ -458,9 +457,5 @@ int main(void)
     tcase_add_test(cache, an_account_is_shown_from_redis_until_it_changes);
     tcase_add_test(cache, a_refill_of_another_epoch_is_ignored);
     suite_add_tcase(suite, cache);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

@@ -1,10 +1,10 @@
 /* The queries over the users worker's projection, on rows that its folds wrote. */
-#include <check.h>
 #include <stdlib.h>
 
 #include "consumers/users/streams.h"
 #include "consumers/users/view.h"
 #include "tests/consumers/database.h"
+#include "tests/suite.h"
 
 #define NOON INT64_C(1767268800123) /* 2026-01-01T12:00:00.123Z */
 #define DAY  INT64_C(86400000)
@@ -785,11 +785,10 @@ END_TEST
 
 int main(void)
 {
-    require_env("AETHER_TEST_POSTGRES_DSN");
+    suite_server("AETHER_TEST_POSTGRES_DSN");
     Suite *suite = suite_create("users views");
-    TCase *views = tcase_create("views");
+    TCase *views = suite_case("views");
     tcase_add_checked_fixture(views, setup, teardown);
-    tcase_set_timeout(views, 60);
     tcase_add_test(views, an_account_is_found_by_id_username_and_e_mail);
     tcase_add_test(views, an_erased_account_has_no_texts_and_everybody_is_a_user);
     tcase_add_test(views, usernames_come_in_the_order_of_the_ids);
@@ -809,9 +808,5 @@ int main(void)
     tcase_add_test(views, a_load_that_fails_leaves_nothing_behind_that_looks_like_an_answer);
     tcase_add_test(views, every_statement_walks_over_indexes);
     suite_add_tcase(suite, views);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

@@ -1,5 +1,4 @@
 /* The queries over the projections, on rows that the folds wrote. */
-#include <check.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -7,6 +6,7 @@
 #include "consumers/messages/streams.h"
 #include "consumers/messages/view.h"
 #include "tests/consumers/database.h"
+#include "tests/suite.h"
 
 #define NOON 1767268800123 /* 2026-01-01T12:00:00.123Z */
 
@@ -445,11 +445,10 @@ END_TEST
 
 int main(void)
 {
-    require_env("AETHER_TEST_POSTGRES_DSN");
+    suite_server("AETHER_TEST_POSTGRES_DSN");
     Suite *suite = suite_create("views");
-    TCase *views = tcase_create("views");
+    TCase *views = suite_case("views");
     tcase_add_checked_fixture(views, setup, teardown);
-    tcase_set_timeout(views, 60);
     tcase_add_test(views, a_room_is_found_by_who_may_see_it);
     tcase_add_test(views, rooms_are_listed_newest_first_whatever_the_size_of_a_page);
     tcase_add_test(views, members_are_listed_in_order_of_their_ids);
@@ -462,9 +461,5 @@ int main(void)
     tcase_add_test(views, every_statement_walks_over_indexes);
     tcase_add_test(views, a_page_and_its_room_are_of_one_moment);
     suite_add_tcase(suite, views);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

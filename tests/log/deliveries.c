@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "ops/runtime/clock.h"
+#include "tests/settings.h"
 #include "topics/topics.h"
 
 static void on_delivered(void *context, void *opaque, enum delivery delivery, int32_t partition, int64_t offset)
@@ -22,21 +23,10 @@ static void on_delivered(void *context, void *opaque, enum delivery delivery, in
 
 #define MAX_SETTINGS 16
 
-struct config *settings(const char *const *assignments)
+struct config *deliveries_settings(const char *const *pairs)
 {
     static const struct setting *const tables[] = { runtime_kafka_settings, topics_settings, producer_settings, NULL };
-    char *argv[2 * MAX_SETTINGS + 2] = { (char *)(uintptr_t) "test" };
-    int argc = 1;
-    for (; assignments && *assignments; assignments++) {
-        argv[argc++] = (char *)(uintptr_t) "--set";
-        argv[argc++] = (char *)(uintptr_t)*assignments;
-    }
-    struct config *config;
-    if (config_load("test", "", tables, &argc, argv, &config) != OK) {
-        fprintf(stderr, "%s\n", err_message());
-        abort();
-    }
-    return config;
+    return settings_of(tables, pairs);
 }
 
 struct deliveries *deliveries_start(const char *bootstrap, bool own_thread, const char *const *assignments)
@@ -48,7 +38,7 @@ struct deliveries *deliveries_start(const char *bootstrap, bool own_thread, cons
         all[i] = *assignments++;
 
     struct deliveries *d = mem_alloc(sizeof *d);
-    d->config = settings(all);
+    d->config = deliveries_settings(all);
     pthread_mutex_init(&d->mutex, NULL);
     pthread_cond_init(&d->changed, NULL);
     if (producer_create(d->config, "test", own_thread, on_delivered, d, &d->producer) != OK) {

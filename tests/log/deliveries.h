@@ -24,8 +24,8 @@ struct deliveries {
     size_t of_append[DELIVERIES_MAX];          /* 1 + index in seen, by the append's number; 0: none yet */
 };
 
-/* A configuration of "name=value" settings, ended by NULL. */
-struct config *settings(const char *const *assignments);
+/* A configuration of "name=value" pairs, ended by NULL. */
+struct config *deliveries_settings(const char *const *pairs);
 
 /* A producer on `bootstrap` with more "name=value" settings (ended by NULL, or NULL). */
 struct deliveries *deliveries_start(const char *bootstrap, bool own_thread, const char *const *assignments);

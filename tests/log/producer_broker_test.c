@@ -1,5 +1,4 @@
 /* The producer against the real broker of AETHER_TEST_KAFKA (host:port); skipped without. Makes topics of its own. */
-#include <check.h>
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,10 +7,10 @@
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
 #include "tests/log/deliveries.h"
+#include "tests/suite.h"
 
 #define LONG_MS    15000
 #define PARTITIONS 3
-#define SKIPPED    77 /* meson's exit status for it */
 
 static char bootstrap[256];
 static char topic[64]; /* of this test, with PARTITIONS partitions, for records of at most 20,000 bytes */
@@ -293,17 +292,11 @@ END_TEST
 
 int main(void)
 {
-    const char *servers = getenv("AETHER_TEST_KAFKA");
-    if (!servers || !*servers) {
-        printf("skipped: set AETHER_TEST_KAFKA to the host:port of a Kafka broker (ops/kafka/start runs one)\n");
-        return SKIPPED;
-    }
-    snprintf(bootstrap, sizeof bootstrap, "%s", servers);
+    snprintf(bootstrap, sizeof bootstrap, "%s", suite_server("AETHER_TEST_KAFKA"));
     log_init("producer_broker_test", LOG_LEVEL_ERROR);
 
     Suite *suite = suite_create("producer, broker");
-    TCase *tests = tcase_create("real broker");
-    tcase_set_timeout(tests, 60);
+    TCase *tests = suite_case("real broker");
     tcase_add_checked_fixture(tests, topic_start, topic_stop);
     tcase_add_loop_test(tests, every_record_is_at_the_offset_it_was_told, 0, 2);
     tcase_add_loop_test(tests, headers_are_cloudevents_and_the_key_is_text_that_chooses_the_partition, 0, 2);
@@ -312,9 +305,5 @@ int main(void)
     tcase_add_loop_test(tests, a_topic_that_does_not_exist_becomes_fatal_and_nothing_is_appended, 0, 2);
     tcase_add_loop_test(tests, an_idle_producer_knows_that_the_broker_is_up, 0, 2);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -1,6 +1,5 @@
 /* The producer against a broker that fails in a chosen way: librdkafka's mock cluster injects what a real one does
  * rarely. */
-#include <check.h>
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
 #include <stdio.h>
@@ -10,6 +9,7 @@
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
 #include "tests/log/deliveries.h"
+#include "tests/suite.h"
 
 #define TOPIC         "rooms.events"
 #define PRODUCE       0 /* ApiKey */
@@ -296,7 +296,7 @@ START_TEST(destroying_reports_everything_that_was_accepted)
 {
     char servers[256];
     snprintf(servers, sizeof servers, "kafka.bootstrap.servers=%s", bootstrap);
-    struct config *config = settings((const char *[]){ servers, "producer.message_timeout_ms=500", NULL });
+    struct config *config = deliveries_settings((const char *[]){ servers, "producer.message_timeout_ms=500", NULL });
     struct producer *p;
     reported = 0;
     ck_assert_int_eq(producer_create(config, "test", _i, count_reported, NULL, &p), OK);
@@ -378,8 +378,7 @@ int main(void)
 {
     log_init("producer_faults_test", LOG_LEVEL_ERROR);
     Suite *suite = suite_create("producer, faults");
-    TCase *tests = tcase_create("mock cluster");
-    tcase_set_timeout(tests, 60);
+    TCase *tests = suite_case("mock cluster");
     tcase_add_checked_fixture(tests, cluster_start, cluster_stop);
     /* Twice: without and with a thread of its own. */
     tcase_add_loop_test(tests, records_learn_consecutive_offsets_of_their_partition, 0, 2);
@@ -399,9 +398,5 @@ int main(void)
     tcase_add_test(tests, threads_append_at_once_while_the_producer_is_renewed);
     tcase_add_loop_test(tests, the_broker_that_never_was_there_turns_away_and_is_not_up, 0, 2);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -5,7 +5,7 @@
 #include <sys/wait.h>
 
 #include "tests/runtime/captured.h"
-#include "tests/runtime/suite.h"
+#include "tests/suite.h"
 
 static const struct setting gateway[] = {
     { "gateway.deadline_ms", SETTING_INT, .def = "5000", .min = 100, .max = 60000, .unit = "ms", .doc = "Deadline." },

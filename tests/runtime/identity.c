@@ -5,7 +5,7 @@
 
 #include "ops/runtime/clock.h"
 #include "ops/runtime/uuid.h"
-#include "tests/runtime/suite.h"
+#include "tests/suite.h"
 
 static struct uuid parsed(const char *text)
 {

@@ -5,7 +5,7 @@
 #include <math.h>
 
 #include "tests/runtime/allocations.h"
-#include "tests/runtime/suite.h"
+#include "tests/suite.h"
 
 static struct buf out;
 

@@ -4,7 +4,7 @@
 
 #include "ops/runtime/log.h"
 #include "tests/runtime/captured.h"
-#include "tests/runtime/suite.h"
+#include "tests/suite.h"
 
 static struct config *configured(const char *setting, const char *other)
 {

@@ -12,7 +12,7 @@
 #include "ops/runtime/stop.h"
 #include "tests/runtime/allocations.h"
 #include "tests/runtime/captured.h"
-#include "tests/runtime/suite.h"
+#include "tests/suite.h"
 
 static json_t *ck_line(const char *text)
 {

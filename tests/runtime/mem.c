@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "tests/runtime/allocations.h"
-#include "tests/runtime/suite.h"
+#include "tests/suite.h"
 
 START_TEST(a_buffer_grows_and_keeps_what_is_in_it)
 {

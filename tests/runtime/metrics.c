@@ -10,7 +10,7 @@
 
 #include "ops/runtime/clock.h"
 #include "tests/runtime/allocations.h"
-#include "tests/runtime/suite.h"
+#include "tests/suite.h"
 
 enum { POSTED, FAILED, CONNECTIONS, LATENCY, LATENCY_OTHER, COUNT };
 

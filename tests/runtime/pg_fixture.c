@@ -4,11 +4,6 @@ const char *dsn;
 struct pg *pg, *other;
 struct arena arena;
 
-void ck_ok(err e)
-{
-    ck_assert_msg(e == OK, "%s: %s", err_name(e), err_message());
-}
-
 void pg_setup(void)
 {
     arena_init(&arena, 0);

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "ops/runtime/pg_private.h"
-#include "tests/runtime/suite.h"
+#include "tests/suite.h"
 
 extern const char *dsn; /* set by main */
 extern struct pg *pg, *other;
@@ -11,8 +11,6 @@ extern struct arena arena;
 
 void pg_setup(void);
 void pg_teardown(void);
-
-void ck_ok(err e);
 
 extern const struct pg_statement insert_row, count_rows, backend_pid, is_there;
 

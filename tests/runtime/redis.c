@@ -15,7 +15,7 @@
 #include "ops/runtime/clock.h"
 #include "ops/runtime/stop.h"
 #include "tests/runtime/allocations.h"
-#include "tests/runtime/suite.h"
+#include "tests/suite.h"
 
 #define TIMEOUT_MS 1000
 
@@ -120,11 +120,6 @@ static void see(void *context, size_t index, const redisReply *reply)
     s->integers[index] = reply->integer;
     snprintf(s->texts[index], sizeof *s->texts, "%s", reply->str ? reply->str : "");
     s->count++;
-}
-
-static void ck_ok(err e)
-{
-    ck_assert_msg(e == OK, "%s: %s", err_name(e), err_message());
 }
 
 static err add(const char *first, ...)

@@ -1,9 +1,9 @@
 /* The codec on the real streams: framing, unions, what is rejected, and codec_check on payloads that lie. */
-#include <check.h>
 #include <malloc.h>
 #include <stdlib.h>
 
 #include "tests/schemas/samples.h"
+#include "tests/suite.h"
 
 static struct codec *codec;
 static struct arena arena;
@@ -398,7 +398,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("codec");
-    TCase *all = tcase_create("all");
+    TCase *all = suite_case("all");
     tcase_add_checked_fixture(all, set_up, tear_down);
     tcase_add_loop_test(all, a_record_comes_back_as_it_was_written, 0, (int)samples_count);
     tcase_add_test(all, every_type_of_every_stream_has_a_sample);
@@ -422,9 +422,5 @@ int main(void)
                         (int)(sizeof payloads / sizeof *payloads));
     tcase_add_test(all, a_schema_id_can_be_added_once);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

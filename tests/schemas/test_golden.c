@@ -1,12 +1,12 @@
 /* Golden bytes: what the samples look like on the wire, as <record>.v<version>.hex in tests/golden. A file is written
  * once and never changed: each must decode for ever, and the newest of a record is what is encoded today. A new
  * version's file is made with AETHER_GOLDEN_WRITE=1 in the environment, which writes those that are not there yet. */
-#include <check.h>
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/schemas/samples.h"
+#include "tests/suite.h"
 
 static const char *folder;
 static struct codec *codec;
@@ -150,16 +150,12 @@ int main(int argc, char **argv)
     }
     folder = argv[1];
     Suite *suite = suite_create("golden");
-    TCase *all = tcase_create("all");
+    TCase *all = suite_case("all");
     tcase_add_checked_fixture(all, set_up, tear_down);
     tcase_add_loop_test(all, a_record_is_encoded_to_its_golden_bytes, 0, (int)samples_count);
     tcase_add_test(all, an_outcome_is_encoded_to_its_golden_bytes);
     tcase_add_test(all, a_signal_is_encoded_to_its_golden_bytes);
     tcase_add_test(all, all_golden_bytes_of_all_versions_are_read);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

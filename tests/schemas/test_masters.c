@@ -1,6 +1,5 @@
 /* The vault's master key is changed while vaults are in use, on a real PostgreSQL (AETHER_TEST_POSTGRES_DSN), each test
  * in a database of its own. */
-#include <check.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <stdatomic.h>
@@ -10,6 +9,7 @@
 #include "schemas/masters.h"
 #include "schemas/vault.h"
 #include "tests/consumers/database.h"
+#include "tests/settings.h"
 
 #define OLD   "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 #define NEW   "//79/Pv6+fj39vX08/Lx8O/u7ezr6uno5+bl5OPi4eA="
@@ -18,17 +18,13 @@
 static struct database database;
 static struct arena arena;
 
+/* From any thread. */
 static struct config *configured(const char *master)
 {
-    char settings[2][160];
-    snprintf(settings[0], sizeof settings[0], "vault.master_key=%s", master);
-    snprintf(settings[1], sizeof settings[1], "vault.index_key=%s", OLD);
-    char *argv[] = { (char *)"test", (char *)"--set", settings[0], (char *)"--set", settings[1], NULL };
-    int argc = 5;
-    const struct setting *const tables[] = { vault_settings, NULL };
-    struct config *config;
-    ck_assert_msg(config_load("test", "", tables, &argc, argv, &config) == OK, "%s", err_message());
-    return config;
+    static const struct setting *const tables[] = { vault_settings, NULL };
+    char key[96];
+    snprintf(key, sizeof key, "vault.master_key=%s", master);
+    return settings_of(tables, (const char *[]){ key, "vault.index_key=" OLD, NULL });
 }
 
 /* A program that was started with this master key. */
@@ -36,7 +32,7 @@ static struct vault *vault_with(const char *master)
 {
     struct config *config = configured(master);
     struct vault *v;
-    ck_assert_msg(vault_create(config, &v) == OK, "%s", err_message());
+    ck_ok(vault_create(config, &v));
     config_destroy(config);
     return v;
 }
@@ -70,7 +66,7 @@ static size_t rewrap_all(const struct masters *m)
     struct uuid after = uuid_nil;
     size_t found, total = 0;
     do {
-        ck_assert_msg(masters_rewrap(m, database.pg, &arena, &after, 7, &found) == OK, "%s", err_message());
+        ck_ok(masters_rewrap(m, database.pg, &arena, &after, 7, &found));
         total += found;
     } while (found > 0);
     return total;
@@ -86,14 +82,14 @@ static struct uuid fresh(void)
 static struct uuid ensured(struct vault *v)
 {
     struct uuid id = fresh();
-    ck_assert_msg(vault_ensure(v, database.pg, &id, 1) == OK, "%s", err_message());
+    ck_ok(vault_ensure(v, database.pg, &id, 1));
     return id;
 }
 
 /* What this program gets of the key, asked for anew. */
 static enum vault_lookup lookup(struct vault *v, struct uuid subject, uint8_t ret_key[VAULT_KEY_LEN])
 {
-    ck_assert_msg(vault_fetch(v, database.pg, &subject, 1) == OK, "%s", err_message());
+    ck_ok(vault_fetch(v, database.pg, &subject, 1));
     return vault_key(v, subject, ret_key);
 }
 
@@ -128,7 +124,7 @@ START_TEST(programs_with_the_old_and_with_the_new_key_open_everything_during_a_r
     struct vault *old = vault_with(OLD);
     struct uuid before = ensured(old);
     struct masters m = masters_with(OLD);
-    ck_assert_msg(begin(&m, NEW) == OK, "%s", err_message());
+    ck_ok(begin(&m, NEW));
     struct vault *new = vault_with(NEW), *late = vault_with(OLD);
     same_key(new, late, before);
     struct uuid during = ensured(old), also = ensured(new);
@@ -158,7 +154,7 @@ START_TEST(a_retired_key_opens_nothing_and_the_programs_that_run_go_on)
     ck_assert_int_eq(lookup(running, fresh(), key), VAULT_ERASED);
     struct uuid met = ensured(running); /* from now on it knows the new one */
     struct masters with_new = masters_with(NEW);
-    ck_assert_msg(masters_retire(&with_new, database.pg, &arena) == OK, "%s", err_message());
+    ck_ok(masters_retire(&with_new, database.pg, &arena));
     same_key(running, running, met);
     (void)ensured(running);
     struct vault *stale = vault_with(OLD), *good = vault_with(NEW);
@@ -205,10 +201,10 @@ START_TEST(a_rotation_that_was_cut_short_goes_on_and_another_one_has_to_wait)
     ck_assert_int_eq(begin(&other, THIRD), REJECT);
     ck_assert_ptr_nonnull(strstr(err_message(), "not retired"));
     struct masters again = masters_with(NEW); /* the configuration was changed already */
-    ck_assert_msg(begin(&again, NEW) == OK, "%s", err_message());
+    ck_ok(begin(&again, NEW));
     ck_assert_uint_eq(rewrap_all(&again), 12);
     ck_assert_int_eq(masters_retire(&again, database.pg, &arena), OK);
-    ck_assert_msg(begin(&again, THIRD) == OK, "%s", err_message());
+    ck_ok(begin(&again, THIRD));
     ck_assert_uint_eq(rewrap_all(&again), 20);
     ck_assert_int_eq(masters_newest(&again)->number, 3);
     struct vault *third = vault_with(THIRD), *second = vault_with(NEW);
@@ -284,7 +280,7 @@ START_TEST(an_insert_that_began_before_the_rotation_is_waited_for)
     struct pg *slow = database_connect(&database);
     ck_assert_int_eq(pg_script(slow, "BEGIN"), OK);
     struct uuid id = fresh();
-    ck_assert_msg(vault_ensure(old, slow, &id, 1) == OK, "%s", err_message());
+    ck_ok(vault_ensure(old, slow, &id, 1));
     pthread_t thread;
     ck_assert_int_eq(pthread_create(&thread, NULL, rotate, NULL), 0);
     while (!atomic_load(&rotated) && number("SELECT count(*) FROM pg_locks WHERE NOT granted") == 0)
@@ -332,12 +328,12 @@ START_TEST(keys_that_are_made_all_the_while_are_all_wrapped_by_the_new_one)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, register_people, programs[i]), 0);
     wait_made(50);
     struct masters m = masters_with(OLD);
-    ck_assert_msg(begin(&m, NEW) == OK, "%s", err_message());
+    ck_ok(begin(&m, NEW));
     ck_assert_uint_ge(rewrap_all(&m), 50);
     ck_assert_int_eq(number("SELECT count(*) FROM vault.keys WHERE master = 1"), 0);
     wait_made(50);
     struct masters with_new = masters_with(NEW);
-    ck_assert_msg(masters_retire(&with_new, database.pg, &arena) == OK, "%s", err_message());
+    ck_ok(masters_retire(&with_new, database.pg, &arena));
     wait_made(50);
     atomic_store(&enough, true);
     for (size_t i = 0; i < 3; i++) {
@@ -353,10 +349,9 @@ END_TEST
 
 int main(void)
 {
-    require_env("AETHER_TEST_POSTGRES_DSN");
+    suite_server("AETHER_TEST_POSTGRES_DSN");
     Suite *suite = suite_create("masters");
-    TCase *all = tcase_create("all");
-    tcase_set_timeout(all, 60);
+    TCase *all = suite_case("all");
     tcase_add_checked_fixture(all, set_up, tear_down);
     tcase_add_test(all, programs_with_the_old_and_with_the_new_key_open_everything_during_a_rotation);
     tcase_add_test(all, a_retired_key_opens_nothing_and_the_programs_that_run_go_on);
@@ -367,9 +362,5 @@ int main(void)
     tcase_add_test(all, an_insert_that_began_before_the_rotation_is_waited_for);
     tcase_add_test(all, keys_that_are_made_all_the_while_are_all_wrapped_by_the_new_one);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -1,9 +1,9 @@
 /* Writer schemas from a registry: a real HTTP server on loopback that answers as a Confluent-compatible one does. */
-#include <check.h>
 #include <microhttpd.h>
 #include <stdlib.h>
 
 #include "tests/schemas/samples.h"
+#include "tests/settings.h"
 
 #define WRITER_ID 70001
 
@@ -52,12 +52,10 @@ static struct arena arena;
 
 static void set_up(void)
 {
-    char setting[96];
-    snprintf(setting, sizeof setting, "schemas.registry_url=http://127.0.0.1:%d/", server_start());
-    char *argv[] = { (char *)"test", (char *)"--set", setting, NULL };
-    int argc = 3;
-    const struct setting *const tables[] = { codec_settings, NULL };
-    ck_assert_msg(config_load("test", "", tables, &argc, argv, &config) == OK, "%s", err_message());
+    static const struct setting *const tables[] = { codec_settings, NULL };
+    char url[96];
+    snprintf(url, sizeof url, "schemas.registry_url=http://127.0.0.1:%d/", server_start());
+    config = settings_of(tables, (const char *[]){ url, NULL });
     ck_assert_int_eq(codec_create(config, &codec), OK);
     arena_init(&arena, 0);
 }
@@ -177,8 +175,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("registry");
-    TCase *all = tcase_create("all");
-    tcase_set_timeout(all, 20);
+    TCase *all = suite_case("all");
     tcase_add_checked_fixture(all, set_up, tear_down);
     tcase_add_test(all, a_writer_schema_is_looked_up_once_and_kept);
     tcase_add_test(all, compiled_in_schemas_need_no_registry);
@@ -187,9 +184,5 @@ int main(void)
     tcase_add_test(all, a_registry_that_is_away_means_retry);
     tcase_add_test(all, an_answer_that_is_no_avro_schema_is_rejected);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -1,9 +1,9 @@
 /* Every type the generator knows, and writers whose schema is not ours, on the stream "trials" of fixture/: its
  * schemas, history and lock take the place of the real ones in this program. */
-#include <check.h>
 #include <stdlib.h>
 
 #include "schemas/trials.gen.h"
+#include "tests/suite.h"
 
 static struct codec *codec;
 static struct arena arena;
@@ -362,7 +362,7 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("types");
-    TCase *all = tcase_create("all");
+    TCase *all = suite_case("all");
     tcase_add_checked_fixture(all, set_up, tear_down);
     tcase_add_test(all, a_value_of_every_type_comes_back_as_it_was_written);
     tcase_add_test(all, what_is_absent_stays_absent);
@@ -383,9 +383,5 @@ int main(void)
     tcase_add_test(all, arrays_of_records_are_read_by_the_writers_item);
     tcase_add_test(all, a_record_that_fails_leaves_the_codec_usable);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

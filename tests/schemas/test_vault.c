@@ -1,6 +1,5 @@
 /* The vault on a real PostgreSQL, in the database that AETHER_TEST_POSTGRES_DSN names; skipped (exit status 77) without
  * one. Every test uses subjects of its own, so the table need not be empty and tests may run side by side. */
-#include <check.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -8,6 +7,7 @@
 
 #include "ops/runtime/clock.h"
 #include "tests/schemas/samples.h"
+#include "tests/settings.h"
 
 #define KEY_A "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 #define KEY_B "//79/Pv6+fj39vX08/Lx8O/u7ezr6uno5+bl5OPi4eA="
@@ -20,24 +20,20 @@ static struct arena arena;
 
 static err load(const char *master, const char *index, const char *more, struct config **ret)
 {
-    char settings[3][160];
-    snprintf(settings[0], sizeof settings[0], "vault.master_key=%s", master);
-    snprintf(settings[1], sizeof settings[1], "vault.index_key=%s", index);
-    snprintf(settings[2], sizeof settings[2], "%s", more);
-    char *argv[] = { (char *)"test", (char *)"--set", settings[0], (char *)"--set",
-                     settings[1],    (char *)"--set", settings[2], NULL };
-    int argc = 7;
-    const struct setting *const tables[] = { vault_settings, NULL };
-    return config_load("test", "", tables, &argc, argv, ret);
+    static const struct setting *const tables[] = { vault_settings, NULL };
+    return settings_load(tables,
+                         (const char *[]){ arena_printf(&arena, "vault.master_key=%s", master),
+                                           arena_printf(&arena, "vault.index_key=%s", index), more, NULL },
+                         ret);
 }
 
 static void set_up(void)
 {
-    ck_assert_msg(load(KEY_A, KEY_B, "vault.cache_seconds=60", &config) == OK, "%s", err_message());
-    ck_assert_msg(vault_create(config, &vault) == OK, "%s", err_message());
-    pg = pg_create(dsn, "test_vault");
-    ck_assert_msg(pg_script(pg, vault_schema_sql) == OK, "%s", err_message());
     arena_init(&arena, 0);
+    ck_ok(load(KEY_A, KEY_B, "vault.cache_seconds=60", &config));
+    ck_ok(vault_create(config, &vault));
+    pg = pg_create(dsn, "test_vault");
+    ck_ok(pg_script(pg, vault_schema_sql));
 }
 
 static void tear_down(void)
@@ -52,8 +48,8 @@ static struct vault *another_vault(const char *master, const char *more)
 {
     struct config *c;
     struct vault *v;
-    ck_assert_msg(load(master, KEY_B, more, &c) == OK, "%s", err_message());
-    ck_assert_msg(vault_create(c, &v) == OK, "%s", err_message());
+    ck_ok(load(master, KEY_B, more, &c));
+    ck_ok(vault_create(c, &v));
     config_destroy(c);
     return v;
 }
@@ -68,20 +64,20 @@ static struct uuid fresh(void)
 static struct uuid ensured(void)
 {
     struct uuid id = fresh();
-    ck_assert_msg(vault_ensure(vault, pg, &id, 1) == OK, "%s", err_message());
+    ck_ok(vault_ensure(vault, pg, &id, 1));
     return id;
 }
 
 static struct sealed sealed_text(struct uuid subject, const char *text)
 {
     struct sealed s = { .clear = str_of(text), .state = OPEN };
-    ck_assert_msg(sealed_seal(vault, subject, STR("body"), &s, &arena) == OK, "%s", err_message());
+    ck_ok(sealed_seal(vault, subject, STR("body"), &s, &arena));
     return (struct sealed){ .cipher = s.cipher, .state = SEALED };
 }
 
 static enum sealed_state opened(struct vault *v, struct uuid subject, struct str field, struct sealed *s)
 {
-    ck_assert_msg(sealed_open(v, subject, field, s, &arena) == OK, "%s", err_message());
+    ck_ok(sealed_open(v, subject, field, s, &arena));
     if (s->state == ERASED)
         ck_assert_uint_eq(s->clear.len, 0);
     return s->state;
@@ -249,7 +245,7 @@ START_TEST(many_keys_are_ensured_and_kept_in_one_call)
     uint8_t key[VAULT_KEY_LEN];
     for (int i = 0; i < COUNT; i++)
         subjects[i] = fresh();
-    ck_assert_msg(vault_ensure(small, pg, subjects, COUNT) == OK, "%s", err_message());
+    ck_ok(vault_ensure(small, pg, subjects, COUNT));
     for (int i = 0; i < COUNT; i++)
         ck_assert_int_eq(vault_key(small, subjects[i], key), VAULT_FOUND);
     /* Some of them again together with as many others: what the call was asked for is there after it. */
@@ -322,7 +318,7 @@ START_TEST(the_same_subject_twice_in_a_call_is_one_key)
     struct uuid twice[2] = { fresh() };
     twice[1] = twice[0];
     uint8_t key[VAULT_KEY_LEN];
-    ck_assert_msg(vault_ensure(vault, pg, twice, 2) == OK, "%s", err_message());
+    ck_ok(vault_ensure(vault, pg, twice, 2));
     ck_assert_int_eq(vault_key(vault, twice[0], key), VAULT_FOUND);
     ck_assert_int_eq(vault_fetch(vault, pg, NULL, 0), OK);
 }
@@ -393,8 +389,8 @@ START_TEST(no_clear_text_is_in_an_encoded_record)
     struct buf out = { 0 };
     ck_assert_uint_eq(of->subjects(any, subjects), 1);
     ck_assert(uuid_equal(subjects[0], user));
-    ck_assert_msg(of->seal(any, vault, &arena) == OK, "%s", err_message());
-    ck_assert_msg(of->encode(codec, any, &out) == OK, "%s", err_message());
+    ck_ok(of->seal(any, vault, &arena));
+    ck_ok(of->encode(codec, any, &out));
     static const char *const words[] = { "arguerite", "Yourcenar", "example", "argon2id" };
     for (size_t i = 0; i < 4; i++)
         ck_assert_ptr_null(memmem(out.ptr, out.len, words[i], strlen(words[i])));
@@ -486,14 +482,9 @@ END_TEST
 
 int main(void)
 {
-    dsn = getenv("AETHER_TEST_POSTGRES_DSN");
-    if (!dsn || !*dsn) {
-        fprintf(stderr, "skipped: AETHER_TEST_POSTGRES_DSN names no database to test the vault with\n");
-        return 77;
-    }
+    dsn = suite_server("AETHER_TEST_POSTGRES_DSN");
     Suite *suite = suite_create("vault");
-    TCase *all = tcase_create("all");
-    tcase_set_timeout(all, 30);
+    TCase *all = suite_case("all");
     tcase_add_checked_fixture(all, set_up, tear_down);
     tcase_add_test(all, what_was_sealed_opens_again);
     tcase_add_test(all, sealing_twice_gives_different_bytes);
@@ -519,9 +510,5 @@ int main(void)
     tcase_add_test(all, a_blind_index_depends_on_the_text_and_the_index_key_only);
     tcase_add_test(all, a_key_setting_that_is_no_32_bytes_is_fatal_and_named);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -1,8 +1,8 @@
 /* The tail of a partition: whose fact is whose. */
-#include <check.h>
 #include <stdlib.h>
 
 #include "consumers/partition.h"
+#include "tests/suite.h"
 
 static struct partition partition_with_tail(const int64_t *command_offsets, size_t count)
 {
@@ -73,16 +73,12 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("partition");
-    TCase *tail = tcase_create("tail");
+    TCase *tail = suite_case("tail");
     tcase_add_test(tail, a_command_finds_its_fact_and_no_other);
     tcase_add_test(tail, a_command_before_the_last_fact_without_one_was_rejected);
     tcase_add_test(tail, an_empty_tail_knows_nothing);
     tcase_add_test(tail, a_forgotten_tail_is_empty_and_must_be_read_again);
     tcase_add_test(tail, a_tail_of_any_length_is_kept);
     suite_add_tcase(suite, tail);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

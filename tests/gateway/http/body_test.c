@@ -4,7 +4,7 @@
 
 #include "gateway/json_arena.h"
 #include "gateway/route.h"
-#include "tests/gateway/resources/fixture.h"
+#include "tests/suite.h"
 
 static const struct body_field fields[] = {
     { "title", FIELD_TEXT, true, 1, 10 },
@@ -288,7 +288,7 @@ static void add(TCase *tests)
 
 int main(void)
 {
-    int status = fixture_run("body", add);
+    int status = suite_run_together("body", add);
     arena_finish(&r.arena);
     buf_finish(&r.body_bytes);
     buf_finish(&r.response.body);

@@ -1,6 +1,6 @@
 /* Who a request comes from: what proxies say, and what others say in their name. */
 #include "tests/gateway/http/head.h"
-#include "tests/gateway/resources/fixture.h"
+#include "tests/suite.h"
 
 #include "gateway/client_address.h"
 #include "gateway/request.h"
@@ -203,5 +203,5 @@ static void add(TCase *tests)
 
 int main(void)
 {
-    return fixture_run("client_address", add);
+    return suite_run_together("client_address", add);
 }

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "tests/gateway/http/head.h"
-#include "tests/gateway/resources/fixture.h"
+#include "tests/suite.h"
 
 #define GOOD "GET /things?limit=5 HTTP/1.1\r\nHost: a.example:80\r\n"
 
@@ -266,5 +266,5 @@ static void add(TCase *tests)
 
 int main(void)
 {
-    return fixture_run("http_check", add);
+    return suite_run_together("http_check", add);
 }

@@ -3,7 +3,7 @@
 
 #include "gateway/json_arena.h"
 #include "gateway/route.h"
-#include "tests/gateway/resources/fixture.h"
+#include "tests/suite.h"
 
 static const struct body_field fields[] = {
     { "limit", FIELD_INT, .min = 1, .max = 100 },
@@ -91,7 +91,7 @@ int main(void)
 {
     json_arena_init();
     arena_init(&r.arena, 0);
-    int status = fixture_run("query", add);
+    int status = suite_run_together("query", add);
     arena_finish(&r.arena);
     buf_finish(&r.response.body);
     return status;

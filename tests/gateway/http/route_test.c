@@ -3,7 +3,7 @@
 
 #include "gateway/route.h"
 #include "gateway/trace.h"
-#include "tests/gateway/resources/fixture.h"
+#include "tests/suite.h"
 
 static const struct route table[] = {
     { GET, "/users/{user}", "user" },
@@ -131,7 +131,7 @@ static void add(TCase *tests)
 
 int main(void)
 {
-    int status = fixture_run("route", add);
+    int status = suite_run_together("route", add);
     router_destroy(router);
     return status;
 }

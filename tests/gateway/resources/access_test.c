@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "gateway/access.h"
-#include "tests/gateway/resources/fixture.h"
+#include "tests/settings.h"
 
 #define START 5000000 /* any time on the clock */
 #define MS    1000
@@ -27,7 +27,7 @@ static bool recall(unsigned n, int64_t now_us)
 
 static void set_up(void)
 {
-    config = fixture_config(tables, (const char *[]){ "auth.recheck_ms=500", NULL });
+    config = settings_of(tables, (const char *[]){ "auth.recheck_ms=500", NULL });
     memory = access_memory_create(config);
 }
 
@@ -99,5 +99,5 @@ static void add(TCase *tests)
 
 int main(void)
 {
-    return fixture_run("access", add);
+    return suite_run_together("access", add);
 }

@@ -2,7 +2,7 @@
 #include <sodium.h>
 
 #include "gateway/cursor.h"
-#include "tests/gateway/resources/fixture.h"
+#include "tests/suite.h"
 
 static const uint8_t key[32] = { 1, 2, 3 };
 static const struct uuid position = { { 0xa5, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 } };
@@ -91,5 +91,5 @@ static void add(TCase *tests)
 
 int main(void)
 {
-    return sodium_init() < 0 ? EXIT_FAILURE : fixture_run("cursors", add);
+    return sodium_init() < 0 ? EXIT_FAILURE : suite_run_together("cursors", add);
 }

@@ -1,6 +1,6 @@
 /* The arithmetic of limits: what is let through, and what is told of what is left. */
 #include "gateway/gcra.h"
-#include "tests/gateway/resources/fixture.h"
+#include "tests/suite.h"
 
 #define START (INT64_C(5000) * NS_A_SECOND)
 
@@ -104,5 +104,5 @@ static void add(TCase *tests)
 
 int main(void)
 {
-    return fixture_run("gcra", add);
+    return suite_run_together("gcra", add);
 }

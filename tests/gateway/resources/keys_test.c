@@ -6,8 +6,8 @@
 #include "gateway/base64url.h"
 #include "gateway/keys.h"
 #include "ops/runtime/clock.h"
-#include "tests/gateway/resources/fixture.h"
 #include "tests/gateway/resources/key_folder.h"
+#include "tests/settings.h"
 
 static struct key_folder folder;
 static struct config *config;
@@ -18,7 +18,7 @@ static struct config *configure(const char *settle)
     char path[160], settled[64];
     snprintf(path, sizeof path, "auth.keys_folder=%s", folder.path);
     snprintf(settled, sizeof settled, "auth.key_settle_s=%s", settle);
-    return fixture_config(tables, (const char *[]){ path, settled, "auth.keys_reload_s=1", NULL });
+    return settings_of(tables, (const char *[]){ path, settled, "auth.keys_reload_s=1", NULL });
 }
 
 static void set_up(void)
@@ -204,5 +204,5 @@ static void add(TCase *tests)
 
 int main(void)
 {
-    return fixture_run("keys", add);
+    return suite_run_together("keys", add);
 }

@@ -3,7 +3,7 @@
 
 #include "gateway/live/position.h"
 #include "gateway/live/window.h"
-#include "tests/gateway/resources/fixture.h"
+#include "tests/suite.h"
 
 #define PARTITIONS 3
 
@@ -138,5 +138,5 @@ static void add(TCase *tests)
 
 int main(void)
 {
-    return fixture_run("live window", add);
+    return suite_run_together("live window", add);
 }

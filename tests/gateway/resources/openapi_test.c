@@ -4,7 +4,7 @@
 
 #include "gateway/openapi.h"
 #include "gateway/problem_code.h"
-#include "tests/gateway/resources/fixture.h"
+#include "tests/suite.h"
 
 START_TEST(the_document_is_json_and_has_every_route)
 {
@@ -77,5 +77,5 @@ static void add(TCase *tests)
 
 int main(void)
 {
-    return fixture_run("openapi", add);
+    return suite_run_together("openapi", add);
 }

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "gateway/page_cache.h"
-#include "tests/gateway/resources/fixture.h"
+#include "tests/suite.h"
 
 static struct page_key key_of(uint32_t room, int64_t version, int64_t from, int64_t to)
 {
@@ -166,5 +166,5 @@ static void add(TCase *tests)
 
 int main(void)
 {
-    return sodium_init() < 0 ? EXIT_FAILURE : fixture_run("page cache", add);
+    return sodium_init() < 0 ? EXIT_FAILURE : suite_run_together("page cache", add);
 }

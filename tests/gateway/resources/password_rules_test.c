@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "gateway/password_rules.h"
-#include "tests/gateway/resources/fixture.h"
+#include "tests/suite.h"
 
 #define NOBODY ((struct str){ 0 })
 
@@ -55,5 +55,5 @@ static void add(TCase *tests)
 
 int main(void)
 {
-    return sodium_init() < 0 ? EXIT_FAILURE : fixture_run("password rules", add);
+    return sodium_init() < 0 ? EXIT_FAILURE : suite_run_together("password rules", add);
 }

@@ -6,7 +6,7 @@
 
 #include "gateway/password.h"
 #include "ops/runtime/clock.h"
-#include "tests/gateway/resources/fixture.h"
+#include "tests/settings.h"
 
 static struct config *config;
 static struct password *password;
@@ -14,7 +14,7 @@ static const struct setting *const tables[] = { password_settings, NULL };
 
 static void set_up(void)
 {
-    config = fixture_config(tables, (const char *[]){ NULL });
+    config = settings_of(tables, (const char *[]){ NULL });
     ck_assert_int_eq(password_create(config, &password), OK);
 }
 
@@ -186,5 +186,5 @@ static void add(TCase *tests)
 
 int main(void)
 {
-    return sodium_init() < 0 ? EXIT_FAILURE : fixture_run("passwords", add);
+    return sodium_init() < 0 ? EXIT_FAILURE : suite_run_together("passwords", add);
 }

@@ -5,7 +5,7 @@
 #include "gateway/gateway.h"
 #include "gateway/rate_limits.h"
 #include "gateway/route.h"
-#include "tests/gateway/resources/fixture.h"
+#include "tests/settings.h"
 
 #define THREADS   8
 #define ADDRESSES 16
@@ -28,8 +28,8 @@ static atomic_int allowed[ADDRESSES];
 
 static void set_up(void)
 {
-    config = fixture_config(tables, (const char *[]){ "limits.auth_requests=200", "limits.auth_window_s=86400",
-                                                      "limits.user_requests=3", "limits.address_requests=0", NULL });
+    config = settings_of(tables, (const char *[]){ "limits.auth_requests=200", "limits.auth_window_s=86400",
+                                                   "limits.user_requests=3", "limits.address_requests=0", NULL });
     metrics = metrics_create(gateway_metrics, GATEWAY_METRICS);
     ck_assert_int_eq(rate_limits_create(config, metrics, &gateway.limits), OK);
 }
@@ -147,5 +147,5 @@ static void add(TCase *tests)
 
 int main(void)
 {
-    return fixture_run("rate_limits", add);
+    return suite_run_together("rate_limits", add);
 }

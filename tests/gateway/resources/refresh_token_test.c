@@ -2,7 +2,7 @@
 #include <sodium.h>
 
 #include "gateway/refresh_token.h"
-#include "tests/gateway/resources/fixture.h"
+#include "tests/suite.h"
 
 static const uint8_t check_key[32] = { 1 }, secret_key[32] = { 2 }, other_key[32] = { 3 };
 static const struct uuid user = { { 1, 2, 3, 4, 5, 6, 0x77, 8, 0x99, 10, 11, 12, 13, 14, 15, 16 } };
@@ -104,5 +104,5 @@ static void add(TCase *tests)
 
 int main(void)
 {
-    return sodium_init() < 0 ? EXIT_FAILURE : fixture_run("refresh tokens", add);
+    return sodium_init() < 0 ? EXIT_FAILURE : suite_run_together("refresh tokens", add);
 }

@@ -7,8 +7,8 @@
 #include "gateway/route.h"
 #include "gateway/token.h"
 #include "ops/runtime/clock.h"
-#include "tests/gateway/resources/fixture.h"
 #include "tests/gateway/resources/key_folder.h"
+#include "tests/settings.h"
 
 #define NOW    1790000000000
 #define SECRET "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -29,8 +29,7 @@ static struct config *configure(const char *secret)
 {
     char path[160];
     snprintf(path, sizeof path, "auth.keys_folder=%s", folder.path);
-    return fixture_config(tables,
-                          (const char *[]){ secret, path, "auth.key_settle_s=0", "auth.keys_reload_s=1", NULL });
+    return settings_of(tables, (const char *[]){ secret, path, "auth.key_settle_s=0", "auth.keys_reload_s=1", NULL });
 }
 
 static void set_up(void)
@@ -202,7 +201,7 @@ START_TEST(another_key_under_our_kid_is_refused)
     char path[160];
     snprintf(path, sizeof path, "auth.keys_folder=%s", mallorys.path);
     struct config *his =
-        fixture_config((const struct setting *const[]){ keys_settings, NULL }, (const char *[]){ path, NULL });
+        settings_of((const struct setting *const[]){ keys_settings, NULL }, (const char *[]){ path, NULL });
     struct keys *theirs;
     ck_assert_int_eq(keys_create(his, &theirs), OK);
     const char *header = arena_printf(&arena, "{\"alg\":\"ES256\",\"kid\":\"%s\"}", key_id(keys_current(keys)));
@@ -302,13 +301,9 @@ START_TEST(a_secret_that_is_too_short_or_no_base64_is_named)
     static const char *const secrets[] = { "auth.secret=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
                                            "auth.secret=!!ECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=" };
     for (size_t i = 0; i < 2; i++) {
-        char *argv[] = {
-            (char *)"test", (char *)"--set", (char *)secrets[i], (char *)"--set", (char *)"auth.keys_folder=/", NULL
-        };
-        int argc = 5;
         struct config *wrong = NULL;
         struct tokens *none = NULL;
-        err e = config_load("test", "A test.", tables, &argc, argv, &wrong);
+        err e = settings_load(tables, (const char *[]){ secrets[i], "auth.keys_folder=/", NULL }, &wrong);
         if (e == OK)
             e = tokens_create(wrong, &none);
         ck_assert_int_eq(e, FATAL);
@@ -337,5 +332,5 @@ static void add(TCase *tests)
 
 int main(void)
 {
-    return sodium_init() < 0 ? EXIT_FAILURE : fixture_run("tokens", add);
+    return sodium_init() < 0 ? EXIT_FAILURE : suite_run_together("tokens", add);
 }

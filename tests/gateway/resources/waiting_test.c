@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "gateway/waiting.h"
-#include "tests/gateway/resources/fixture.h"
+#include "tests/suite.h"
 
 static const uint8_t mine[16] = { 1 }, theirs[16] = { 2 };
 
@@ -251,5 +251,5 @@ static void add(TCase *tests)
 
 int main(void)
 {
-    return sodium_init() < 0 ? EXIT_FAILURE : fixture_run("waiting", add);
+    return sodium_init() < 0 ? EXIT_FAILURE : suite_run_together("waiting", add);
 }
