@@ -499,8 +499,11 @@ err batch_run(struct worker *w)
     TRY(commit_send(w, &commit, &w->arena));
     commit_cache(w, &commit, &w->arena);
     const err e = commit_finish(w);
-    if (e == REJECT)
-        return refused(w, &commit);
+    if (e == REJECT) {
+        const err next = refused(w, &commit);
+        commit_uncache(w, &w->arena);
+        return next;
+    }
     TRY(e);
     advance(w, &commit);
     const int64_t committed = clock_mono_us();

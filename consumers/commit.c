@@ -100,3 +100,13 @@ void commit_cache(struct worker *w, struct commit *c, struct arena *arena)
         LOG(INFO, "cache is written again");
     metrics_set(w->metrics, METRIC_CACHE_DOWN, e != OK);
 }
+
+void commit_uncache(struct worker *w, struct arena *arena)
+{
+    err e = OK;
+    for (size_t s = 0; s < w->stream_count && e == OK; s++)
+        if (w->definition->streams[s]->cache)
+            e = w->definition->streams[s]->cache(w->redis, arena, NULL, 0);
+    if (e != OK)
+        metrics_set(w->metrics, METRIC_CACHE_DOWN, 1); /* dropped as soon as Redis answers */
+}

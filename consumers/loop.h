@@ -142,6 +142,8 @@ MUST_CHECK err commit_send(struct worker *w, struct commit *c, struct arena *are
 /* Absolute values to Redis; a Redis that is down is noted, not an error. c NULL: only makes good for an earlier
  * failure. */
 void commit_cache(struct worker *w, struct commit *c, struct arena *arena);
+/* What commit_cache wrote will not be committed as it is (a fact does not fold): all that is cached counts as empty. */
+void commit_uncache(struct worker *w, struct arena *arena);
 /* COMMIT, and waits. REJECT: PostgreSQL refuses a row. RETRY: nothing is committed (or it is not known: the checkpoint
  * tells). */
 MUST_CHECK err commit_finish(struct worker *w);

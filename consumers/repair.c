@@ -123,17 +123,18 @@ static err settle(struct repair *r, size_t i)
     if (!is_first_of_key(r, i))
         return OK;
     const err e = settle_facts(r, p, i);
-    if (e == RETRY)
-        return e;
-    if (e != OK) {
-        const char *cause = arena_printf(&r->arena, "%s", err_message());
-        pg_disconnect(w->pg);
-        LOG(ERROR, "parked records still do not fold", F_UUID("key", request->key), F_STR("cause", cause));
-        return parked_refuse(w->pg, &r->arena, request, cause);
+    if (e == OK) {
+        LOG(INFO, "parked records settled", F_UUID("key", request->key));
+        worker_forget(w); /* the states know nothing of it, and the key is free again */
+        return OK;
     }
-    LOG(INFO, "parked records settled", F_UUID("key", request->key));
-    worker_forget(w); /* the states know nothing of it, and the key is free again */
-    return OK;
+    const char *cause = arena_printf(&r->arena, "%s", err_message());
+    commit_uncache(w, &r->arena);
+    if (e == RETRY)
+        return err_set(RETRY, "%s", cause);
+    pg_disconnect(w->pg);
+    LOG(ERROR, "parked records still do not fold", F_UUID("key", request->key), F_STR("cause", cause));
+    return parked_refuse(w->pg, &r->arena, request, cause);
 }
 
 err repair(struct worker *w)

@@ -40,11 +40,13 @@ def a_room_that_does_not_fold(stack, room):
 
 def test_what_does_not_fold_is_shown_and_folds_when_it_is_retried_by_key_after_the_cause_is_gone(stack, ada, room):
     other = ada.room("Not held up")
+    ada.history(room)  # the cache knows all of the room
     with a_room_that_does_not_fold(stack, room):
         held = ada.request("POST", f"/rooms/{room}/messages", {"body": "held up"}, headers={"Prefer": "respond-async", "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"})
         assert held.status == 202, held
         (topic, partition, offset, cause), = wait_until(lambda: listed(stack, room), 30, "the fact is parked")
         assert topic == "rooms.events" and "no_room_for_it" in cause
+        assert ada.history(room) == [], "nor does the cache show what is not folded"
         record, = log.read(stack.bootstrap(), topic, partition, offset, 1)
         assert bytes.fromhex(stack.command("parked", "show", topic, str(partition), str(offset)).stdout) == record.value
         operation = held.headers["Location"].rpartition("/")[2]
