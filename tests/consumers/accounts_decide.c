@@ -2,35 +2,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#include "consumers/users/decide.h"
-#include "tests/suite.h"
-
-#define ANN                                                                                                            \
-    {                                                                                                                  \
-        {                                                                                                              \
-            0xA1                                                                                                       \
-        }                                                                                                              \
-    }
-#define BOB                                                                                                            \
-    {                                                                                                                  \
-        {                                                                                                              \
-            0xB0                                                                                                       \
-        }                                                                                                              \
-    }
-#define GIVEN 6
-
-/* Hashes of 32 bytes, told apart by their letter. */
-#define HASH(letter)                                                                                                   \
-    {                                                                                                                  \
-        letter letter letter letter letter letter letter letter, 32                                                    \
-    }
-#define A "aaaa"
-#define B "bbbb"
-#define C "cccc"
-#define SHORT                                                                                                          \
-    {                                                                                                                  \
-        "aaa", 3                                                                                                       \
-    }
+#include "tests/consumers/users_rules.h"
 
 #define REGISTERED(id, name, mail)                                                                                     \
     {                                                                                                                  \

@@ -3,41 +3,25 @@
 #include <stdlib.h>
 
 #include "consumers/messages/cache.h"
-#include "tests/consumers/database.h"
-#include "tests/suite.h"
+#include "consumers/worker.h"
+#include "tests/consumers/emptied_redis.h"
+#include "tests/consumers/values.h"
 
 static struct redis *redis;
 static struct arena arena;
 
-static void say(size_t argc, const struct str *argv, redis_each *each, void *context)
-{
-    ck_assert_int_eq(redis_add(redis, argc, argv), OK);
-    ck_assert_int_eq(redis_flush(redis, each, context), OK);
-}
-
-#define SAY(...)                                                                                                       \
-    do {                                                                                                               \
-        const struct str argv_[] = { __VA_ARGS__ };                                                                    \
-        say(sizeof argv_ / sizeof *argv_, argv_, NULL, NULL);                                                          \
-    } while (0)
+#define SAY(...) SAY_TO(redis, NULL, NULL, __VA_ARGS__)
 
 static void setup(void)
 {
-    redis = redis_create(suite_server("AETHER_TEST_REDIS_URL"), 1000);
     arena_init(&arena, 0);
-    SAY(STR("SELECT"), STR("9"));
-    SAY(STR("FLUSHDB"));
+    redis = emptied_redis(STR("9"));
 }
 
 static void teardown(void)
 {
     redis_destroy(redis);
     arena_finish(&arena);
-}
-
-static struct uuid id(char kind, int n)
-{
-    return (struct uuid){ { 0x01, [8] = (uint8_t)kind, [15] = (uint8_t)n } };
 }
 
 static const struct uuid ann = { { 0x01, [8] = 'u', [15] = 1 } }, bob = { { 0x01, [8] = 'u', [15] = 2 } };
@@ -415,8 +399,7 @@ START_TEST(what_is_not_written_for_a_day_is_dropped)
     created(lobby, ann);
     written(0, 1);
     long long seconds = 0;
-    const struct str ttl[] = { STR("TTL"), STR("aether:room:01000000-0000-0000-7200-000000000001") };
-    say(2, ttl, is_integer, &seconds);
+    SAY_TO(redis, is_integer, &seconds, STR("TTL"), STR("aether:room:01000000-0000-0000-7200-000000000001"));
     ck_assert(seconds > 86000 && seconds <= 86400);
 }
 END_TEST

@@ -2,41 +2,9 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#include "consumers/users/decide.h"
-#include "tests/suite.h"
+#include "tests/consumers/users_rules.h"
 
-#define ANN                                                                                                            \
-    {                                                                                                                  \
-        {                                                                                                              \
-            0xA1                                                                                                       \
-        }                                                                                                              \
-    }
-#define BOB                                                                                                            \
-    {                                                                                                                  \
-        {                                                                                                              \
-            0xB0                                                                                                       \
-        }                                                                                                              \
-    }
-#define PHONE                                                                                                          \
-    {                                                                                                                  \
-        {                                                                                                              \
-            0x10                                                                                                       \
-        }                                                                                                              \
-    }
-#define GIVEN 6
-
-/* Hashes of 32 bytes, told apart by their letter. */
-#define HASH(letter)                                                                                                   \
-    {                                                                                                                  \
-        letter letter letter letter letter letter letter letter, 32                                                    \
-    }
-#define A "aaaa"
-#define B "bbbb"
-#define C "cccc"
-#define SHORT                                                                                                          \
-    {                                                                                                                  \
-        "aaa", 3                                                                                                       \
-    }
+#define PHONE ID(0x10)
 
 #define STARTED(who, hash, until)                                                                                      \
     {                                                                                                                  \

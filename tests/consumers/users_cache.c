@@ -6,21 +6,15 @@
 #include "consumers/users/cache.h"
 #include "consumers/users/streams.h"
 #include "tests/consumers/database.h"
-#include "tests/suite.h"
-
-#define NOW INT64_C(1767268800123)
+#include "tests/consumers/emptied_redis.h"
+#include "tests/consumers/values.h"
 
 static struct database db;
 static struct redis *redis;
 static struct arena arena;
 static const struct uuid ann = { { 0x01, [8] = 'u', [15] = 1 } }, root = { { 0x01, [8] = 'u', [15] = 2 } };
 
-#define SAY(...)                                                                                                       \
-    do {                                                                                                               \
-        const struct str argv_[] = { __VA_ARGS__ };                                                                    \
-        ck_assert_int_eq(redis_add(redis, sizeof argv_ / sizeof *argv_, argv_), OK);                                   \
-        ck_assert_int_eq(redis_flush(redis, NULL, NULL), OK);                                                          \
-    } while (0)
+#define SAY(...) SAY_TO(redis, NULL, NULL, __VA_ARGS__)
 
 /* --- the logs of the two streams, and the worker over them --- */
 
@@ -34,10 +28,8 @@ static void setup(void)
 {
     static const struct worker_definition *const definitions[] = { &users_definition, NULL };
     database_create(&db, definitions);
-    redis = redis_create(suite_server("AETHER_TEST_REDIS_URL"), 1000);
     arena_init(&arena, 0);
-    SAY(STR("SELECT"), STR("8"));
-    SAY(STR("FLUSHDB"));
+    redis = emptied_redis(STR("8"));
     accounts = (struct log){ .worker = users_definition.streams[0] };
     sessions = (struct log){ .worker = users_definition.streams[1] };
 }
@@ -76,22 +68,12 @@ static void work(struct log *log)
     fold(log);
 }
 
-static struct sealed text(const char *clear)
-{
-    return (struct sealed){ .state = OPEN, .clear = str_of(clear) };
-}
-
-static struct uuid session(int n)
-{
-    return (struct uuid){ { 0x01, [8] = 's', [15] = (uint8_t)n } };
-}
-
 static void registered(struct uuid user, const char *name)
 {
     char *index = arena_alloc(&arena, HASH_LEN);
     memcpy(index, user.bytes, sizeof user.bytes);
     const struct accounts_fact fact = { ACCOUNTS_ACCOUNT_REGISTERED,
-                                        .account_registered = { .meta = { .actor = user, .at = NOW },
+                                        .account_registered = { .meta = { .actor = user, .at = NOON },
                                                                 .user_id = user,
                                                                 .username = text(name),
                                                                 .username_index = { index, HASH_LEN },
@@ -108,18 +90,19 @@ static void given_role(struct uuid user, struct str role, int64_t version)
 {
     struct str *names = arena_alloc(&arena, sizeof *names);
     *names = role;
-    const struct accounts_fact fact = { ACCOUNTS_ROLES_SET, .roles_set = { .meta = { .actor = system_actor, .at = NOW },
-                                                                           .user_id = user,
-                                                                           .roles = { names, 1 },
-                                                                           .version = version,
-                                                                           .address = text("a") } };
+    const struct accounts_fact fact = { ACCOUNTS_ROLES_SET,
+                                        .roles_set = { .meta = { .actor = system_actor, .at = NOON },
+                                                       .user_id = user,
+                                                       .roles = { names, 1 },
+                                                       .version = version,
+                                                       .address = text("a") } };
     append(&accounts, &fact, sizeof fact);
 }
 
 static void all_ended(struct uuid user, int64_t epoch, struct uuid kept)
 {
     const struct accounts_fact fact = { ACCOUNTS_ALL_SESSIONS_ENDED,
-                                        .all_sessions_ended = { .meta = { .actor = user, .at = NOW },
+                                        .all_sessions_ended = { .meta = { .actor = user, .at = NOON },
                                                                 .user_id = user,
                                                                 .kept_session = kept,
                                                                 .session_epoch = epoch,
@@ -130,7 +113,7 @@ static void all_ended(struct uuid user, int64_t epoch, struct uuid kept)
 static void suspended(struct uuid user, int64_t until, int64_t epoch)
 {
     const struct accounts_fact fact = { ACCOUNTS_ACCOUNT_SUSPENDED,
-                                        .account_suspended = { .meta = { .actor = root, .at = NOW },
+                                        .account_suspended = { .meta = { .actor = root, .at = NOON },
                                                                .user_id = user,
                                                                .reason = text("spam"),
                                                                .until = until,
@@ -142,11 +125,11 @@ static void suspended(struct uuid user, int64_t until, int64_t epoch)
 static void started(int n, int64_t epoch)
 {
     const struct sessions_fact fact = { SESSIONS_SESSION_STARTED,
-                                        .session_started = { .meta = { .actor = ann, .at = NOW },
-                                                             .session_id = session(n),
+                                        .session_started = { .meta = { .actor = ann, .at = NOON },
+                                                             .session_id = id('s', n),
                                                              .user_id = ann,
                                                              .refresh_hash = STR("h"),
-                                                             .expires_at = NOW + 1000,
+                                                             .expires_at = NOON + 1000,
                                                              .device = text("d"),
                                                              .address = text("a"),
                                                              .account_epoch = epoch } };
@@ -156,11 +139,11 @@ static void started(int n, int64_t epoch)
 static void refreshed(int n)
 {
     const struct sessions_fact fact = { SESSIONS_SESSION_REFRESHED,
-                                        .session_refreshed = { .meta = { .actor = ann, .at = NOW },
-                                                               .session_id = session(n),
+                                        .session_refreshed = { .meta = { .actor = ann, .at = NOON },
+                                                               .session_id = id('s', n),
                                                                .user_id = ann,
                                                                .refresh_hash = STR("h"),
-                                                               .expires_at = NOW + 2000,
+                                                               .expires_at = NOON + 2000,
                                                                .generation = 1,
                                                                .device = text("d"),
                                                                .address = text("a") } };
@@ -169,8 +152,8 @@ static void refreshed(int n)
 
 static void ended(int n)
 {
-    const struct sessions_fact fact = { SESSIONS_SESSION_ENDED, .session_ended = { .meta = { .actor = ann, .at = NOW },
-                                                                                   .session_id = session(n),
+    const struct sessions_fact fact = { SESSIONS_SESSION_ENDED, .session_ended = { .meta = { .actor = ann, .at = NOON },
+                                                                                   .session_id = id('s', n),
                                                                                    .user_id = ann,
                                                                                    .address = text("a") } };
     append(&sessions, &fact, sizeof fact);
@@ -180,9 +163,9 @@ static void ended(int n)
 
 static struct access checked_with(struct redis *r, struct pg *pg, int n)
 {
-    struct access a = { .user = ann, .session = session(n) };
+    struct access a = { .user = ann, .session = id('s', n) };
     bool failed;
-    ck_assert_int_eq(access_check(r, pg, &arena, &a, 1, NOW, &failed), OK);
+    ck_assert_int_eq(access_check(r, pg, &arena, &a, 1, NOON, &failed), OK);
     ck_assert(!failed);
     return a;
 }
@@ -196,9 +179,9 @@ static struct access checked(int n)
 static bool is_cached(int n)
 {
     struct pg *nowhere = pg_create("host=127.0.0.1 port=1", "aether-test");
-    struct access a = { .user = ann, .session = session(n) };
+    struct access a = { .user = ann, .session = id('s', n) };
     bool failed;
-    const err e = access_check(redis, nowhere, &arena, &a, 1, NOW, &failed);
+    const err e = access_check(redis, nowhere, &arena, &a, 1, NOON, &failed);
     pg_destroy(nowhere);
     ck_assert(e == OK || e == RETRY);
     return e == OK;
@@ -255,16 +238,16 @@ START_TEST(what_is_said_of_an_account_empties_what_was_known)
     work(&accounts);
     ck_assert(!is_cached(1));
     ck_assert_uint_eq(checked(1).roles, ACCOUNT_USER | ACCOUNT_ADMIN);
-    all_ended(ann, 1, session(2));
+    all_ended(ann, 1, id('s', 2));
     work(&accounts);
     ck_assert(!checked(1).live && checked(2).live);
     ck_assert(!is_live_in_cache(1) && is_live_in_cache(2));
-    suspended(ann, NOW + 5, 2);
+    suspended(ann, NOON + 5, 2);
     work(&accounts);
     ck_assert(checked(2).suspended && !checked(2).live);
-    struct access later = { .user = ann, .session = session(2) };
+    struct access later = { .user = ann, .session = id('s', 2) };
     bool failed;
-    ck_assert_int_eq(access_check(redis, db.pg, &arena, &later, 1, NOW + 5, &failed), OK);
+    ck_assert_int_eq(access_check(redis, db.pg, &arena, &later, 1, NOON + 5, &failed), OK);
     ck_assert(!later.suspended && !later.live);
 }
 END_TEST
@@ -353,9 +336,9 @@ START_TEST(an_emptied_redis_and_none_are_slower_not_wrong)
     ck_assert(checked_with(NULL, db.pg, 1).live);
 
     struct redis *away = redis_create("redis://127.0.0.1:1", 100);
-    struct access a = { .user = ann, .session = session(1) };
+    struct access a = { .user = ann, .session = id('s', 1) };
     bool failed;
-    ck_assert_int_eq(access_check(away, db.pg, &arena, &a, 1, NOW, &failed), OK);
+    ck_assert_int_eq(access_check(away, db.pg, &arena, &a, 1, NOON, &failed), OK);
     ck_assert(a.live && failed);
     redis_destroy(away);
 }
@@ -370,12 +353,12 @@ START_TEST(many_are_checked_at_once)
     work(&accounts);
     work(&sessions);
     for (int round = 0; round < 2; round++) {
-        struct access many[] = { { .user = ann, .session = session(1) },
-                                 { .user = root, .session = session(1) },
-                                 { .user = ann, .session = session(2) },
-                                 { .user = ann, .session = session(9) } };
+        struct access many[] = { { .user = ann, .session = id('s', 1) },
+                                 { .user = root, .session = id('s', 1) },
+                                 { .user = ann, .session = id('s', 2) },
+                                 { .user = ann, .session = id('s', 9) } };
         bool failed;
-        ck_assert_int_eq(access_check(redis, db.pg, &arena, many, 4, NOW, &failed), OK);
+        ck_assert_int_eq(access_check(redis, db.pg, &arena, many, 4, NOON, &failed), OK);
         ck_assert(many[0].live && !many[1].live && !many[2].live && !many[3].live);
     }
 }

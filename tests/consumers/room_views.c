@@ -5,45 +5,18 @@
 
 #include "consumers/messages/streams.h"
 #include "consumers/messages/view.h"
-#include "tests/consumers/database.h"
-#include "tests/suite.h"
-
-#define NOON 1767268800123 /* 2026-01-01T12:00:00.123Z */
-
-static struct database db;
-static struct arena arena;
-static int64_t position;
+#include "tests/consumers/story.h"
 
 static void setup(void)
 {
-    static const struct worker_definition *const definitions[] = { &messages_definition, NULL };
-    database_create(&db, definitions);
-    arena_init(&arena, 0);
-    position = 0;
-}
-
-static void teardown(void)
-{
-    arena_finish(&arena);
-    database_destroy(&db);
-}
-
-static struct uuid id(char kind, int n)
-{
-    return (struct uuid){ { 0x01, [8] = (uint8_t)kind, [14] = (uint8_t)(n >> 8), [15] = (uint8_t)n } };
-}
-
-static struct sealed text(const char *clear)
-{
-    return clear ? (struct sealed){ .state = OPEN, .clear = str_of(clear) } : (struct sealed){ .state = ERASED };
+    story_begin(&messages_definition);
 }
 
 /* --- given facts --- */
 
 static void fold_room(struct rooms_fact fact)
 {
-    const struct placed_fact placed = { (const struct any_record *)&fact, 0, position++ };
-    database_fold(&db, messages_definition.streams[0], &placed, 1, 0);
+    story_fold(&messages_definition, 0, (const struct any_record *)&fact, 0);
 }
 
 static void created(int room, enum room_kind kind, int owner, const char *name)
@@ -71,11 +44,6 @@ static void posted(int room, int user, int64_t seq, const char *body)
                                                        .message_id = id('m', (int)seq),
                                                        .seq = seq,
                                                        .body = text(body) } });
-}
-
-static const char *rendered(const struct buf *b)
-{
-    return arena_str(&arena, buf_view(b)).ptr;
 }
 
 /* --- rooms --- */
@@ -446,9 +414,9 @@ END_TEST
 int main(void)
 {
     suite_server("AETHER_TEST_POSTGRES_DSN");
-    Suite *suite = suite_create("views");
-    TCase *views = suite_case("views");
-    tcase_add_checked_fixture(views, setup, teardown);
+    Suite *suite = suite_create("room views");
+    TCase *views = suite_case("room views");
+    tcase_add_checked_fixture(views, setup, story_end);
     tcase_add_test(views, a_room_is_found_by_who_may_see_it);
     tcase_add_test(views, rooms_are_listed_newest_first_whatever_the_size_of_a_page);
     tcase_add_test(views, members_are_listed_in_order_of_their_ids);
