@@ -3,22 +3,28 @@
 
 #define AT_ONCE 500
 
+/* A room with a parked fact is held up: its commands would be refused, and keep others from their turn. */
+#define ROOM_IS_FREE " AND NOT EXISTS (SELECT 1 FROM parked p WHERE p.key = s.room_id AND p.blocks)"
+
 static const struct pg_statement find_scheduled = {
     "messages_find_due",
-    "SELECT message_id, room_id, sender_id, reply_to, mentions_room, mentions, body FROM messages.scheduled"
-    " WHERE partition = ANY ($1::int[]) AND send_at <= $2 ORDER BY send_at LIMIT $3",
+    "SELECT message_id, room_id, sender_id, reply_to, mentions_room, mentions, body FROM messages.scheduled s"
+    " WHERE partition = ANY ($1::int[]) AND send_at <= $2" ROOM_IS_FREE " ORDER BY send_at LIMIT $3",
 };
 
 static const struct pg_statement find_expired = {
     "messages_find_expired",
-    "SELECT message_id, room_id, sender_id, seq FROM messages.expiring"
-    " WHERE partition = ANY ($1::int[]) AND expires_at <= $2 ORDER BY expires_at LIMIT $3",
+    "SELECT message_id, room_id, sender_id, seq FROM messages.expiring s"
+    " WHERE partition = ANY ($1::int[]) AND expires_at <= $2" ROOM_IS_FREE " ORDER BY expires_at LIMIT $3",
 };
 
+/* What met a room that was held up is decided again when it is sent again. */
 static const struct pg_statement find_decided = {
     "messages_find_decided",
-    "SELECT command_id FROM operations WHERE command_id = ANY ($1::uuid[])",
+    "SELECT command_id FROM operations WHERE command_id = ANY ($1::uuid[]) AND rejection <> 3", /* AGGREGATE_PARKED */
 };
+
+_Static_assert(AGGREGATE_PARKED == 3, "find_decided knows the number");
 
 static struct meta meta_of(struct uuid message, const char *what, struct uuid sender, int64_t now_ms)
 {

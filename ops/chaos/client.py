@@ -1,5 +1,6 @@
 """client: people who use the REST API, over one kept-alive connection each (http.client)."""
 
+import datetime
 import http.client
 import json
 import select
@@ -14,6 +15,12 @@ PASSWORD = "correct horse battery staple"
 
 # Nothing was decided, or nobody knows yet what: the same request under the same key may be sent again.
 AGAIN = {202, 408, 429, 500, 502, 503, 504}
+
+
+def later(seconds):
+    """The moment in so many seconds, as RFC 3339 writes it."""
+    moment = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
 class Answer:

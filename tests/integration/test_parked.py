@@ -8,6 +8,7 @@ import uuid
 import pytest
 
 import log
+from client import later
 from stack import wait_until
 
 TRACE = uuid.uuid4().hex
@@ -71,11 +72,28 @@ def test_what_does_not_fold_is_shown_and_folds_when_it_is_retried_by_key_after_t
     assert ada.say(room, "free again")["seq"] == 2
 
 
+def test_a_message_that_is_due_while_its_room_is_held_up_is_sent_when_it_is_free(stack, ada, ben, room):
+    answer = ben.insist("POST", f"/rooms/{room}/messages", {"body": "Land!", "sendAt": later(3600)})
+    due = "UPDATE messages.scheduled SET send_at = now() WHERE message_id = %s"
+    with a_room_that_does_not_fold(stack, room):
+        assert ada.request("POST", f"/rooms/{room}/messages", {"body": "held up"}, headers={"Prefer": "respond-async"}).status == 202
+        (_, partition, *_), = wait_until(lambda: listed(stack, room), 30, "the fact is parked")
+        stack.sql(due, (answer.json["id"],))
+        # Another message of the same partition is sent by then: ours was passed over.
+        other = room_of(stack, ada, partition)
+        marker = ada.insist("POST", f"/rooms/{other}/messages", {"body": "Sea!", "sendAt": later(3600)})
+        stack.sql(due, (marker.json["id"],))
+        wait_until(lambda: ada.page(other)["items"], 20, "the other room goes on")
+    stack.command("parked", "retry", room)
+    wait_until(lambda: len(ada.page(room)["items"]) == 2, 30, "sent")
+    assert [m["body"] for m in ada.history(room)] == ["held up", "Land!"]
+
+
 def test_what_cannot_be_read_is_left_out_for_good_when_it_is_discarded_by_key(stack, mended, ada, room, tmp_path):
     said = ada.say(room, "before")
     partition, = {r.partition for r in log.read(stack.bootstrap(), "rooms.events") if r.key == room.encode()}
     log.produce(stack.bootstrap(), "rooms.events", partition, GARBAGE, room, scratch=tmp_path)
-    ada.say(next(r for r in iter(ada.room, None) if partition_of(stack, r) == partition), "the worker meets the garbage")
+    ada.say(room_of(stack, ada, partition), "the worker meets the garbage")
     wait_until(lambda: listed(stack, room), 30, "parked")
     assert "1 record(s) marked: discard" in stack.command("parked", "discard", room).stdout
     wait_until(lambda: not listed(stack, room), 30, "left out")
@@ -87,8 +105,13 @@ def test_what_cannot_be_read_is_left_out_for_good_when_it_is_discarded_by_key(st
     assert ada.history(room)[0] == said
 
 
-def partition_of(stack, room):
-    return next(r.partition for r in log.read(stack.bootstrap(), "rooms.commands") if r.key == room.encode())
+def room_of(stack, person, partition):
+    """A new room of the partition."""
+    while True:
+        made = {person.room().encode() for _ in range(10)}
+        for record in log.read(stack.bootstrap(), "rooms.commands", partition):
+            if record.key in made:
+                return record.key.decode()
 
 
 @pytest.mark.parametrize("action", ["retry", "discard"])

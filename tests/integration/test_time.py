@@ -1,15 +1,10 @@
 """Reads at a position, as of a moment, around a number; messages that are said later, and that do not stay."""
 
-import datetime
 import re
 import time
 
+from client import later
 from stack import wait_until
-
-
-def later(seconds):
-    moment = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
 def get(person, path, after):

@@ -1,4 +1,5 @@
-"""Nothing is decided twice: a record delivered twice, a worker that dies between append and COMMIT."""
+"""Nothing is decided twice: a record delivered twice, a worker that dies between append and COMMIT, or while a scheduled message
+is due."""
 
 import contextlib
 import signal
@@ -7,9 +8,10 @@ import uuid
 
 import pytest
 
+import feed
 import history
 import log
-from client import Person, in_threads
+from client import Person, in_threads, later
 from stack import send, wait_until
 
 
@@ -207,3 +209,52 @@ def test_a_worker_dies_between_append_and_commit(stack, mended, urls, people, ad
     assert [(a.status, a.body) for a in again if a.status == 201] == [(a.status, a.body) for a in answers[0] if a.status == 201]
     history.settle(stack)
     assert history.duplicates(stack) == []
+
+
+# What the worker waits for, so that it dies there: (a lock on the projection, commands and facts in the log by then).
+MOMENTS = {
+    "before the command is sent": ("LOCK TABLE messages.operations IN ACCESS EXCLUSIVE MODE", 0, 0),
+    "before it is decided": ("LOCK TABLE messages.messages IN ACCESS EXCLUSIVE MODE", 1, 0),  # a reply: it asks for the first
+    "between append and COMMIT": ("LOCK TABLE messages.messages IN SHARE MODE", 1, 1),
+    "after COMMIT": (None, 1, 1),
+}
+
+
+def waiting_workers(stack):
+    """The pids of the messages workers that wait for a lock."""
+    numbers = {int(name.rpartition("-")[2]) for name, in stack.sql(f"SELECT application_name {WAITING}")}
+    return [worker["pid"] for number, worker in enumerate(stack.workers("messages"), 1) if number in numbers]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_scheduled_message_is_sent_once_also_when_the_worker_dies_at_that_moment(stack, mended, urls, ada, ben, room, moment):
+    lock, commands, facts = MOMENTS[moment]
+    bootstrap = stack.bootstrap()
+    ada.say(room, "Who is for tea at five?")
+    heard = feed.WebSocket(urls[0], ada.token)
+    answer = ben.insist("POST", f"/rooms/{room}/messages", {"body": "Five!", "replyTo": 1, "sendAt": later(3600)})
+    assert answer.status == 201, answer
+    message = answer.json["id"]
+    sent, before = count(bootstrap, "rooms.commands"), log.offsets(bootstrap, "rooms.events", log.topics(bootstrap)["rooms.events"])
+    with contextlib.closing(stack.connect()) as table:
+        victims = stack.pids("messages")
+        table.cursor().execute(lock or "SELECT 1")
+        stack.sql("UPDATE messages.scheduled SET send_at = now() WHERE message_id = %s", (message,))
+        if lock:
+            victims = wait_until(lambda: len(new_facts(stack, before)) >= facts and waiting_workers(stack), 20, "a worker waits " + moment)
+        else:
+            wait_until(lambda: stack.sql("SELECT 1 FROM messages.messages WHERE message_id = %s", (message,)), 20, "sent", pause=0)
+        for pid in victims:
+            send(pid, signal.SIGKILL)
+        assert count(bootstrap, "rooms.commands") == sent + commands
+        assert len(new_facts(stack, before)) == facts
+    heard.event("message.posted", 60, roomId=room, number=2)
+    assert ada.say(room, "Five it is.")["seq"] == 3
+    history.settle(stack)
+    assert [m["body"] for m in ada.history(room)] == ["Who is for tea at five?", "Five!", "Five it is."]
+    assert ada.page(room)["items"][1]["id"] == message
+    assert [s for s in ben.get("/scheduled?limit=100").json["items"] if s["id"] == message] == []
+    heard.event("message.posted", roomId=room, number=3)
+    assert heard.numbers(room) == [2, 3], "once in the feed"
+    assert history.duplicates(stack) == []
+    heard.close()
