@@ -116,11 +116,12 @@ void access_remember(struct access_memory *m, struct uuid session, int64_t asked
 
 /* --- asking --- */
 
-err access_ask(struct gateway *g, struct pool_thread *thread, struct access *items, size_t count)
+err access_ask(struct gateway *g, struct pool_thread *thread, struct access *items, size_t count,
+               struct account_cache_entry *accounts)
 {
     struct redis *redis = dispatch_doubts_cache(g->dispatch) ? NULL : pool_redis(thread);
     bool redis_failed = false;
-    err e = access_check(redis, thread->pg, &thread->arena, items, count, clock_wall_ms(), &redis_failed);
+    err e = access_check(redis, thread->pg, &thread->arena, items, count, clock_wall_ms(), accounts, &redis_failed);
     if (redis_failed)
         pool_redis_failed(thread);
     return e;
@@ -161,7 +162,7 @@ static void access_look(struct request **requests, size_t count, struct pool_thr
     int64_t asked_us = clock_mono_us();
     for (size_t i = 0; i < count; i++)
         items[i] = (struct access){ .user = requests[i]->claims.user_id, .session = requests[i]->claims.session_id };
-    err e = access_ask(g, thread, items, count);
+    err e = access_ask(g, thread, items, count, NULL);
     for (size_t i = 0; i < count; i++) {
         const struct access *a = &items[i];
         if (e != OK) {

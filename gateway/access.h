@@ -13,6 +13,7 @@
 #include "ops/runtime/config.h"
 
 struct access_memory;
+struct account_cache_entry;
 
 extern const struct setting access_settings[]; /* auth.recheck_ms, auth.refresh_retry_s */
 
@@ -22,8 +23,10 @@ void access_memory_destroy(struct access_memory *m);
 /* The HTTP server's `admit` (server.h): sets r->claims.roles; 401 session_ended, 403 account_suspended, 503. */
 enum request_step access_admit(struct request *r);
 
-/* Redis, unless it is doubted or away, and PostgreSQL behind it. RETRY: neither answers. */
-MUST_CHECK err access_ask(struct gateway *g, struct pool_thread *thread, struct access *items, size_t count);
+/* Redis, unless it is doubted or away, and PostgreSQL behind it. RETRY: neither answers. `accounts` as access_check has
+ * them (consumers/users/cache.h), may be NULL. */
+MUST_CHECK err access_ask(struct gateway *g, struct pool_thread *thread, struct access *items, size_t count,
+                          struct account_cache_entry *accounts);
 
 /* 403 account_suspended. `until` is Unix ms, 0: without end. */
 void access_refuse_suspended(struct request *r, int64_t until);

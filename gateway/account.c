@@ -1,5 +1,6 @@
 #include "gateway/account.h"
 
+#include "gateway/gateway.h"
 #include "gateway/resources.h"
 
 /* account_json: what everybody sees, the person, an administrator. */
@@ -65,4 +66,45 @@ void account_answer(struct request *r, const struct account_view *account, enum 
     struct json j = response_json(r, 200);
     account_json(&j, account, audience);
     account_etag(r, account->version);
+}
+
+static void own_json(struct arena *arena, const struct account_view *account, struct account_cache_entry *entry)
+{
+    struct buf text = { 0 };
+    struct json j = json_writer(&text);
+    account_json(&j, account, ACCOUNT_OWN);
+    entry->json = arena_str(arena, buf_view(&text));
+    entry->version = account->version;
+    entry->known = true;
+    buf_finish(&text);
+}
+
+err accounts_fetch(struct gateway *g, struct pool_thread *thread, struct account_cache_entry *entries, size_t count)
+{
+    struct arena *arena = &thread->arena;
+    struct uuid *ids = ARENA_ARRAY(arena, struct uuid, count);
+    struct account_cache_entry **missing = ARENA_ARRAY(arena, struct account_cache_entry *, count);
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (entries[i].known)
+            continue;
+        missing[n] = &entries[i];
+        ids[n++] = entries[i].user;
+    }
+    if (n == 0)
+        return OK;
+    struct account_view *views = ARENA_ARRAY(arena, struct account_view, n);
+    bool *found = ARENA_ARRAY(arena, bool, n);
+    TRY(account_find_many(thread->pg, arena, ids, n, views, found));
+    struct redis *redis = dispatch_doubts_cache(g->dispatch) ? NULL : pool_redis(thread);
+    for (size_t k = 0; k < n; k++) {
+        if (!found[k] || views[k].erased)
+            continue;
+        own_json(arena, &views[k], missing[k]);
+        if (redis && account_cache_refill(redis, arena, missing[k], &views[k], missing[k]->json) != OK)
+            redis = NULL;
+    }
+    if (redis && redis_flush(redis, NULL, NULL) == RETRY)
+        pool_redis_failed(thread);
+    return OK;
 }

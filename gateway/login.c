@@ -60,7 +60,10 @@ enum request_step login_answer(struct request *r, const struct login *l, int64_t
     struct json j = response_json(r, l->status);
     json_open(&j, '{');
     json_key(&j, "user");
-    account_json(&j, &l->account, ACCOUNT_OWN);
+    if (l->own_json.ptr)
+        json_raw(&j, l->own_json);
+    else
+        account_json(&j, &l->account, ACCOUNT_OWN);
     json_field_str(&j, "accessToken", access);
     json_field_str(&j, "refreshToken", str_of(refresh));
     sodium_memzero(refresh, sizeof refresh);

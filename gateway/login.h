@@ -10,6 +10,7 @@
 /* What register, login and refresh keep in r->state on their way over the pools. */
 struct login {
     struct account_view account;
+    struct str own_json; /* the account as its person sees it, when it came that way; else `account` is whole */
     struct str password; /* in the parsed body; wiped as soon as it is hashed */
     struct str device, address;
     struct attempt attempt;

@@ -153,7 +153,8 @@ static void *pool_loop(void *argument)
         if (first.batch_job) {
             first.batch_job(requests, count, thread);
             for (size_t i = 0; i < count; i++)
-                request_resume(requests[i]);
+                if (requests[i])
+                    request_resume(requests[i]);
         } else {
             struct request *r = first.request;
             log_context(r->request_id, NULL, r->trace);

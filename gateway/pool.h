@@ -21,7 +21,7 @@ struct pool_thread {
  */
 typedef enum request_step pool_job(struct request *r, struct pool_thread *thread);
 /* The same for all queued requests with this job that the thread took at once (at most POOL_BATCH): they share round
- * trips. Fills every response; all are resumed afterwards. */
+ * trips. Fills every response, or hands a request on and puts NULL in its place; the others are resumed afterwards. */
 typedef void pool_batch_job(struct request **requests, size_t count, struct pool_thread *thread);
 
 #define POOL_BATCH 64

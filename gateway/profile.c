@@ -54,76 +54,37 @@ const struct body email_body = { "ChangeEmail", email_fields };
 
 /* --- GET /users/me --- */
 
-/* A batch of reads under way; the arrays are parallel. */
-struct accounts {
-    struct pool_thread *thread;
-    struct request **requests;
-    struct account_cache_entry *entries;
-    size_t count;
-};
-
-static void account_answer_cached(struct request *r, const struct account_cache_entry *entry)
+static void account_answer_own(struct request *r, const struct account_cache_entry *entry)
 {
+    if (!entry->known) {
+        account_answer(r, NULL, ACCOUNT_OWN);
+        return;
+    }
     response_json(r, 200);
     buf_str(&r->response.body, entry->json);
     account_etag(r, entry->version);
 }
 
-static err accounts_cached(struct accounts *a, struct redis *redis)
-{
-    for (size_t i = 0; i < a->count; i++)
-        a->entries[i].user = a->requests[i]->claims.user_id;
-    TRY(account_cache_find(redis, &a->thread->arena, a->entries, a->count));
-    for (size_t i = 0; i < a->count; i++)
-        if (a->entries[i].known)
-            account_answer_cached(a->requests[i], &a->entries[i]);
-    return OK;
-}
-
-/* Those that Redis lacked; they are put there. */
-static err accounts_stored(struct accounts *a, struct redis *redis)
-{
-    struct arena *arena = &a->thread->arena;
-    struct uuid *ids = ARENA_ARRAY(arena, struct uuid, a->count);
-    size_t *owner = ARENA_ARRAY(arena, size_t, a->count);
-    size_t n = 0;
-    for (size_t i = 0; i < a->count; i++) {
-        if (a->entries[i].known)
-            continue;
-        owner[n] = i;
-        ids[n++] = a->requests[i]->claims.user_id;
-    }
-    if (n == 0)
-        return OK;
-    struct account_view *views = ARENA_ARRAY(arena, struct account_view, n);
-    bool *found = ARENA_ARRAY(arena, bool, n);
-    TRY(account_find_many(a->thread->pg, arena, ids, n, views, found));
-    for (size_t k = 0; k < n; k++) {
-        struct request *r = a->requests[owner[k]];
-        account_answer(r, found[k] ? &views[k] : NULL, ACCOUNT_OWN);
-        if (redis && r->response.status == 200 &&
-            account_cache_refill(redis, arena, &a->entries[owner[k]], &views[k], buf_view(&r->response.body)) != OK)
-            redis = NULL;
-    }
-    if (redis && redis_flush(redis, NULL, NULL) == RETRY)
-        pool_redis_failed(a->thread);
-    return OK;
-}
-
 static void accounts_read(struct request **requests, size_t count, struct pool_thread *thread)
 {
-    struct accounts a = { .thread = thread, .requests = requests, .count = count };
-    a.entries = ARENA_ARRAY(&thread->arena, struct account_cache_entry, count);
-    struct redis *redis = dispatch_doubts_cache(requests[0]->gateway->dispatch) ? NULL : pool_redis(thread);
-    if (redis && accounts_cached(&a, redis) != OK) {
+    struct gateway *g = requests[0]->gateway;
+    struct account_cache_entry *entries = ARENA_ARRAY(&thread->arena, struct account_cache_entry, count);
+    for (size_t i = 0; i < count; i++)
+        entries[i].user = requests[i]->claims.user_id;
+    struct redis *redis = dispatch_doubts_cache(g->dispatch) ? NULL : pool_redis(thread);
+    if (redis && account_cache_find(redis, &thread->arena, entries, count) != OK) {
         LOG(WARN, "accounts are read without Redis", F_ERR);
         pool_redis_failed(thread);
-        redis = NULL;
+        for (size_t i = 0; i < count; i++)
+            entries[i].known = false;
     }
-    err e = accounts_stored(&a, redis);
-    for (size_t i = 0; i < count && e != OK; i++)
-        if (!a.entries[i].known)
+    err e = accounts_fetch(g, thread, entries, count);
+    for (size_t i = 0; i < count; i++) {
+        if (e != OK && !entries[i].known)
             problem_err(requests[i], e);
+        else
+            account_answer_own(requests[i], &entries[i]);
+    }
 }
 
 enum request_step users_me(struct request *r)

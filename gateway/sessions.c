@@ -1,5 +1,6 @@
 /* sessions: exchange the refresh token, log out here or everywhere; the list of one's sessions and the end of any. */
 #include "gateway/access.h"
+#include "gateway/account.h"
 #include "gateway/login.h"
 #include "gateway/resources.h"
 #include "gateway/token.h"
@@ -77,25 +78,40 @@ static enum request_step refreshed(struct request *r, const struct outcome *outc
     return login_answer(r, l, fact->meta.at); /* a repetition says the same again */
 }
 
-static enum request_step refresh_find(struct request *r, struct pool_thread *thread)
+static enum request_step refresh_found(struct request *r, const struct access *access,
+                                       const struct account_cache_entry *account)
 {
     struct login *l = r->state;
-    struct access access = { .user = l->presented.user_id, .session = l->presented.session_id };
-    bool found = false;
-    err e = access_ask(r->gateway, thread, &access, 1);
-    if (e == OK && access.live)
-        e = account_find(thread->pg, &r->arena, l->presented.user_id, &l->account, &found);
-    if (e != OK) {
-        problem_err(r, e);
+    if (access->suspended) {
+        access_refuse_suspended(r, access->suspended_until);
         return REQUEST_DONE;
     }
-    if (access.suspended) {
-        access_refuse_suspended(r, access.suspended_until);
-        return REQUEST_DONE;
-    }
-    if (!found || l->account.erased)
+    if (!access->live || !account->known)
         return refresh_refused(r);
+    l->account.id = access->user;
+    l->account.roles = access->roles;
+    l->own_json = arena_str(&r->arena, account->json);
     return refresh_send(r, l);
+}
+
+static void refresh_find(struct request **requests, size_t count, struct pool_thread *thread)
+{
+    struct gateway *g = requests[0]->gateway;
+    struct access *items = ARENA_ARRAY(&thread->arena, struct access, count);
+    struct account_cache_entry *accounts = ARENA_ARRAY(&thread->arena, struct account_cache_entry, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct login *l = requests[i]->state;
+        items[i] = (struct access){ .user = l->presented.user_id, .session = l->presented.session_id };
+    }
+    err e = access_ask(g, thread, items, count, accounts);
+    if (e == OK)
+        e = accounts_fetch(g, thread, accounts, count);
+    for (size_t i = 0; i < count; i++) {
+        if (e != OK)
+            problem_err(requests[i], e);
+        else if (refresh_found(requests[i], &items[i], &accounts[i]) == REQUEST_SUSPENDED)
+            requests[i] = NULL;
+    }
 }
 
 enum request_step auth_refresh(struct request *r)
@@ -109,7 +125,7 @@ enum request_step auth_refresh(struct request *r)
         uuid_format(r->command_id, key);
         r->command_id = uuid_v5(l->presented.session_id, str_of(key));
     }
-    return pool_run(r->gateway->reads, r, refresh_find);
+    return pool_run_batched(r->gateway->reads, r, refresh_find);
 }
 
 /* --- POST /auth/logout, DELETE /users/me/sessions/{session} --- */

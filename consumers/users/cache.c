@@ -72,14 +72,72 @@ err sessions_cache_write(struct redis *redis, struct arena *arena, const struct 
     return redis_flush(redis, NULL, NULL);
 }
 
-/* --- the gateway's side: who may come in --- */
-
-static bool reply_of_epoch(const redisReply *reply, const char *epoch)
+/* A field of a hash that was asked for behind its epoch; NULL: it is not there, or the hash is of another epoch. */
+static const redisReply *field_of_epoch(const redisReply *reply, size_t field, const char *epoch)
 {
-    return reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 && epoch[0] &&
-           reply->element[0]->type == REDIS_REPLY_STRING && strcmp(reply->element[0]->str, epoch) == 0 &&
-           reply->element[1]->type == REDIS_REPLY_STRING;
+    const bool good = reply->type == REDIS_REPLY_ARRAY && reply->elements > field && epoch[0] &&
+                      reply->element[0]->type == REDIS_REPLY_STRING && strcmp(reply->element[0]->str, epoch) == 0 &&
+                      reply->element[field]->type == REDIS_REPLY_STRING;
+    return good ? reply->element[field] : NULL;
 }
+
+/* --- the gateway's side: what GET /users/me shows --- */
+
+struct account_answers {
+    struct account_cache_entry *entries;
+    struct arena *arena;
+    char epoch[EPOCH_LEN];
+};
+
+static void account_read(struct account_cache_entry *entry, struct arena *arena, const redisReply *reply, size_t field,
+                         const char epoch[EPOCH_LEN])
+{
+    memcpy(entry->epoch, epoch, sizeof entry->epoch);
+    entry->known = false;
+    const redisReply *value = field_of_epoch(reply, field, epoch);
+    if (!value)
+        return;
+    char *colon;
+    entry->version = strtoll(value->str, &colon, 10);
+    if (*colon != ':')
+        return;
+    const char *json = colon + 1;
+    entry->json = arena_str(arena, (struct str){ json, value->len - (size_t)(json - value->str) });
+    entry->known = true;
+}
+
+static void account_answer(void *context, size_t index, const redisReply *reply)
+{
+    struct account_answers *answers = context;
+    if (index == 0)
+        epoch_cache_answer(reply, answers->epoch);
+    else
+        account_read(&answers->entries[index - 1], answers->arena, reply, 1, answers->epoch);
+}
+
+err account_cache_find(struct redis *redis, struct arena *arena, struct account_cache_entry *entries, size_t count)
+{
+    struct account_answers answers = { entries, arena, { 0 } };
+    TRY(epoch_cache_ask(redis, &accounts_cache));
+    for (size_t i = 0; i < count; i++) {
+        const struct str argv[] = { STR("HMGET"), account_key(arena, entries[i].user), STR("e"), STR("j") };
+        TRY(redis_add(redis, 4, argv));
+    }
+    return redis_flush(redis, account_answer, &answers);
+}
+
+err account_cache_refill(struct redis *redis, struct arena *arena, const struct account_cache_entry *entry,
+                         const struct account_view *account, struct str own_json)
+{
+    if (account->erased)
+        return OK;
+    char *value = arena_printf(arena, "%lld:%.*s", (long long)account->version, (int)own_json.len, own_json.ptr);
+    const struct str fields[] = { STR("j"), str_of(value) };
+    return epoch_cache_refill(redis, &accounts_cache, arena, account_key(arena, entry->user), entry->epoch,
+                              account->position, fields, 2);
+}
+
+/* --- the gateway's side: who may come in --- */
 
 static struct str access_value(struct arena *arena, const struct access *a)
 {
@@ -119,6 +177,8 @@ static bool access_read_session(const char *value, struct access *a)
 
 struct access_answers {
     struct access *items;
+    struct account_cache_entry *accounts; /* NULL: not asked for */
+    struct arena *arena;
     bool *known;
     char accounts_epoch[EPOCH_LEN], sessions_epoch[EPOCH_LEN];
 };
@@ -132,12 +192,15 @@ static void access_answer(void *context, size_t index, const redisReply *reply)
         return;
     }
     const size_t i = index / 2 - 1;
-    if (index % 2 == 0)
-        answers->known[i] = reply_of_epoch(reply, answers->accounts_epoch) &&
-                            access_read_account(reply->element[1]->str, &answers->items[i]);
-    else
-        answers->known[i] = answers->known[i] && reply_of_epoch(reply, answers->sessions_epoch) &&
-                            access_read_session(reply->element[1]->str, &answers->items[i]);
+    const bool of_account = index % 2 == 0;
+    const redisReply *value = field_of_epoch(reply, 1, of_account ? answers->accounts_epoch : answers->sessions_epoch);
+    if (!of_account) {
+        answers->known[i] = answers->known[i] && value && access_read_session(value->str, &answers->items[i]);
+        return;
+    }
+    answers->known[i] = value && access_read_account(value->str, &answers->items[i]);
+    if (answers->accounts)
+        account_read(&answers->accounts[i], answers->arena, reply, 2, answers->accounts_epoch);
 }
 
 static err access_ask(struct redis *redis, struct arena *arena, const struct access *items, size_t count,
@@ -146,10 +209,10 @@ static err access_ask(struct redis *redis, struct arena *arena, const struct acc
     TRY(epoch_cache_ask(redis, &accounts_cache));
     TRY(epoch_cache_ask(redis, &sessions_cache));
     for (size_t i = 0; i < count; i++) {
-        const struct str account[] = { STR("HMGET"), account_key(arena, items[i].user), STR("e"), STR("a") };
+        const struct str account[] = { STR("HMGET"), account_key(arena, items[i].user), STR("e"), STR("a"), STR("j") };
         const struct str session[] = { STR("HMGET"), session_key(arena, items[i].user, items[i].session), STR("e"),
                                        STR("s") };
-        TRY(redis_add(redis, 4, account));
+        TRY(redis_add(redis, answers->accounts ? 5 : 4, account));
         TRY(redis_add(redis, 4, session));
     }
     return redis_flush(redis, access_answer, answers);
@@ -177,12 +240,17 @@ static err access_refill(struct redis *redis, struct arena *arena, const struct 
 }
 
 err access_check(struct redis *redis, struct pg *pg, struct arena *arena, struct access *items, size_t count,
-                 int64_t now_ms, bool *ret_redis_failed)
+                 int64_t now_ms, struct account_cache_entry *accounts, bool *ret_redis_failed)
 {
-    struct access_answers answers = { .items = items, .known = ARENA_ARRAY(arena, bool, count) };
+    struct access_answers answers = {
+        .items = items, .accounts = accounts, .arena = arena, .known = ARENA_ARRAY(arena, bool, count)
+    };
     *ret_redis_failed = false;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         items[i] = (struct access){ .user = items[i].user, .session = items[i].session };
+        if (accounts)
+            accounts[i] = (struct account_cache_entry){ .user = items[i].user };
+    }
     if (redis && access_ask(redis, arena, items, count, &answers) != OK) {
         *ret_redis_failed = true;
         memset(answers.known, 0, count * sizeof *answers.known);
@@ -204,56 +272,4 @@ err access_check(struct redis *redis, struct pg *pg, struct arena *arena, struct
     if (redis && !*ret_redis_failed)
         *ret_redis_failed = access_refill(redis, arena, missing, n, &answers) == RETRY;
     return OK;
-}
-
-/* --- the gateway's side: what GET /users/me shows --- */
-
-struct account_answers {
-    struct account_cache_entry *entries;
-    struct arena *arena;
-    char epoch[EPOCH_LEN];
-};
-
-static void account_answer(void *context, size_t index, const redisReply *reply)
-{
-    struct account_answers *answers = context;
-    if (index == 0) {
-        epoch_cache_answer(reply, answers->epoch);
-        return;
-    }
-    struct account_cache_entry *entry = &answers->entries[index - 1];
-    memcpy(entry->epoch, answers->epoch, sizeof entry->epoch);
-    entry->known = false;
-    if (!reply_of_epoch(reply, answers->epoch))
-        return;
-    const redisReply *value = reply->element[1];
-    char *colon;
-    entry->version = strtoll(value->str, &colon, 10);
-    if (*colon != ':')
-        return;
-    const char *json = colon + 1;
-    entry->json = arena_str(answers->arena, (struct str){ json, value->len - (size_t)(json - value->str) });
-    entry->known = true;
-}
-
-err account_cache_find(struct redis *redis, struct arena *arena, struct account_cache_entry *entries, size_t count)
-{
-    struct account_answers answers = { entries, arena, { 0 } };
-    TRY(epoch_cache_ask(redis, &accounts_cache));
-    for (size_t i = 0; i < count; i++) {
-        const struct str argv[] = { STR("HMGET"), account_key(arena, entries[i].user), STR("e"), STR("j") };
-        TRY(redis_add(redis, 4, argv));
-    }
-    return redis_flush(redis, account_answer, &answers);
-}
-
-err account_cache_refill(struct redis *redis, struct arena *arena, const struct account_cache_entry *entry,
-                         const struct account_view *account, struct str own_json)
-{
-    if (account->erased)
-        return OK;
-    char *value = arena_printf(arena, "%lld:%.*s", (long long)account->version, (int)own_json.len, own_json.ptr);
-    const struct str fields[] = { STR("j"), str_of(value) };
-    return epoch_cache_refill(redis, &accounts_cache, arena, account_key(arena, entry->user), entry->epoch,
-                              account->position, fields, 2);
 }

@@ -17,12 +17,7 @@ MUST_CHECK err accounts_cache_write(struct redis *redis, struct arena *arena, co
 MUST_CHECK err sessions_cache_write(struct redis *redis, struct arena *arena, const struct placed_fact *facts,
                                     size_t count);
 
-/* access_find with Redis before PostgreSQL: one round trip there, one more here for those that Redis does not know, and
- * one to tell it. redis may be NULL; when it fails PostgreSQL answers for all, and *ret_redis_failed is set. */
-MUST_CHECK err access_check(struct redis *redis, struct pg *pg, struct arena *arena, struct access *items, size_t count,
-                            int64_t now_ms, bool *ret_redis_failed);
-
-/* What GET /users/me needs, all of a batch in one round trip. */
+/* What GET /users/me needs. */
 struct account_cache_entry {
     struct uuid user; /* in */
     bool known;
@@ -30,6 +25,15 @@ struct account_cache_entry {
     struct str json;       /* ACCOUNT_OWN, in the arena, when known */
     char epoch[EPOCH_LEN]; /* always: for account_cache_refill */
 };
+
+/* access_find with Redis before PostgreSQL: one round trip there, one more here for those that Redis does not know, and
+ * one to tell it. redis may be NULL; when it fails PostgreSQL answers for all, and *ret_redis_failed is set.
+ * `accounts` (may be NULL) has an entry an item, which is filled as account_cache_find would, in the same round trip.
+ */
+MUST_CHECK err access_check(struct redis *redis, struct pg *pg, struct arena *arena, struct access *items, size_t count,
+                            int64_t now_ms, struct account_cache_entry *accounts, bool *ret_redis_failed);
+
+/* All of a batch in one round trip. */
 MUST_CHECK err account_cache_find(struct redis *redis, struct arena *arena, struct account_cache_entry *entries,
                                   size_t count);
 /* Queues what was read from PostgreSQL after the entry was; redis_flush it after the last one. */

@@ -232,7 +232,7 @@ static size_t check(struct request **requests, size_t count, struct pool_thread 
         items[n] = (struct access){ .user = r->claims.user_id, .session = r->claims.session_id };
         ret[n++] = r;
     }
-    err e = n > 0 ? access_ask(live->gateway, thread, items, n) : OK;
+    err e = n > 0 ? access_ask(live->gateway, thread, items, n, NULL) : OK;
     for (size_t i = 0; i < n; i++) {
         struct request *r = ret[i];
         if (e != OK)

@@ -165,7 +165,7 @@ static struct access checked_with(struct redis *r, struct pg *pg, int n)
 {
     struct access a = { .user = ann, .session = id('s', n) };
     bool failed;
-    ck_assert_int_eq(access_check(r, pg, &arena, &a, 1, NOON, &failed), OK);
+    ck_assert_int_eq(access_check(r, pg, &arena, &a, 1, NOON, NULL, &failed), OK);
     ck_assert(!failed);
     return a;
 }
@@ -181,7 +181,7 @@ static bool is_cached(int n)
     struct pg *nowhere = pg_create("host=127.0.0.1 port=1", "aether-test");
     struct access a = { .user = ann, .session = id('s', n) };
     bool failed;
-    const err e = access_check(redis, nowhere, &arena, &a, 1, NOON, &failed);
+    const err e = access_check(redis, nowhere, &arena, &a, 1, NOON, NULL, &failed);
     pg_destroy(nowhere);
     ck_assert(e == OK || e == RETRY);
     return e == OK;
@@ -247,7 +247,7 @@ START_TEST(what_is_said_of_an_account_empties_what_was_known)
     ck_assert(checked(2).suspended && !checked(2).live);
     struct access later = { .user = ann, .session = id('s', 2) };
     bool failed;
-    ck_assert_int_eq(access_check(redis, db.pg, &arena, &later, 1, NOON + 5, &failed), OK);
+    ck_assert_int_eq(access_check(redis, db.pg, &arena, &later, 1, NOON + 5, NULL, &failed), OK);
     ck_assert(!later.suspended && !later.live);
 }
 END_TEST
@@ -338,7 +338,7 @@ START_TEST(an_emptied_redis_and_none_are_slower_not_wrong)
     struct redis *away = redis_create("redis://127.0.0.1:1", 100);
     struct access a = { .user = ann, .session = id('s', 1) };
     bool failed;
-    ck_assert_int_eq(access_check(away, db.pg, &arena, &a, 1, NOON, &failed), OK);
+    ck_assert_int_eq(access_check(away, db.pg, &arena, &a, 1, NOON, NULL, &failed), OK);
     ck_assert(a.live && failed);
     redis_destroy(away);
 }
@@ -358,7 +358,7 @@ START_TEST(many_are_checked_at_once)
                                  { .user = ann, .session = id('s', 2) },
                                  { .user = ann, .session = id('s', 9) } };
         bool failed;
-        ck_assert_int_eq(access_check(redis, db.pg, &arena, many, 4, NOON, &failed), OK);
+        ck_assert_int_eq(access_check(redis, db.pg, &arena, many, 4, NOON, NULL, &failed), OK);
         ck_assert(many[0].live && !many[1].live && !many[2].live && !many[3].live);
     }
 }
@@ -382,6 +382,32 @@ static void refill(const struct account_cache_entry *entry, const char *json)
     ck_assert_int_eq(account_cache_refill(redis, &arena, entry, &view, str_of(json)), OK);
     ck_assert_int_eq(redis_flush(redis, NULL, NULL), OK);
 }
+
+START_TEST(who_may_come_in_and_what_they_see_is_one_question)
+{
+    registered(ann, "ann");
+    started(1, 0);
+    work(&accounts);
+    work(&sessions);
+    const struct account_cache_entry entry = shown();
+    refill(&entry, "{\"of\":\"ann\"}");
+    for (int round = 0; round < 2; round++) { /* the second time Redis knows both */
+        struct access many[] = { { .user = root, .session = id('s', 1) }, { .user = ann, .session = id('s', 1) } };
+        struct account_cache_entry seen[2];
+        bool failed;
+        ck_assert_int_eq(access_check(redis, db.pg, &arena, many, 2, NOON, seen, &failed), OK);
+        ck_assert(!many[0].live && many[1].live);
+        ck_assert(!seen[0].known && seen[1].known && seen[1].version == 1);
+        ck_assert(uuid_equal(seen[0].user, root) && str_equal(seen[1].json, STR("{\"of\":\"ann\"}")));
+        ck_assert_str_eq(seen[0].epoch, entry.epoch);
+    }
+    struct access a = { .user = ann, .session = id('s', 1) };
+    struct account_cache_entry unknown;
+    bool failed;
+    ck_assert_int_eq(access_check(NULL, db.pg, &arena, &a, 1, NOON, &unknown, &failed), OK);
+    ck_assert(a.live && !unknown.known && uuid_equal(unknown.user, ann));
+}
+END_TEST
 
 START_TEST(an_account_is_shown_from_redis_until_it_changes)
 {
@@ -437,6 +463,7 @@ int main(void)
     tcase_add_test(cache, a_fenced_worker_brings_nothing_old_back);
     tcase_add_test(cache, an_emptied_redis_and_none_are_slower_not_wrong);
     tcase_add_test(cache, many_are_checked_at_once);
+    tcase_add_test(cache, who_may_come_in_and_what_they_see_is_one_question);
     tcase_add_test(cache, an_account_is_shown_from_redis_until_it_changes);
     tcase_add_test(cache, a_refill_of_another_epoch_is_ignored);
     suite_add_tcase(suite, cache);
