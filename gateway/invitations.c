@@ -91,34 +91,23 @@ static err room_load(struct request *r, struct pool_thread *thread)
     return OK;
 }
 
-static enum request_step room_page(struct request *r, struct pool_thread *thread)
-{
-    const err e = room_load(r, thread);
-    if (e != OK)
-        problem_err(r, e);
-    return REQUEST_DONE;
-}
-
 enum request_step rooms_invitations(struct request *r)
 {
-    return list_of(r, "invitations", r->ids[0], room_page);
+    return list_of(r, "invitations", r->ids[0], room_load);
 }
 
-static enum request_step own_page(struct request *r, struct pool_thread *thread)
+static err own_load(struct request *r, struct pool_thread *thread)
 {
     const struct list *l = r->state;
     struct invitation_view *items;
     size_t count;
-    const err e = invitations_of_user(thread->pg, &thread->arena, r->claims.user_id, list_after_id(l), l->limit + 1,
-                                      &items, &count);
-    if (e != OK)
-        problem_err(r, e);
-    else
-        render(r, l, items, count, true);
-    return REQUEST_DONE;
+    TRY(invitations_of_user(thread->pg, &thread->arena, r->claims.user_id, list_after_id(l), l->limit + 1, &items,
+                            &count));
+    render(r, l, items, count, true);
+    return OK;
 }
 
 enum request_step invitations_list(struct request *r)
 {
-    return list_of(r, "invited", r->claims.user_id, own_page);
+    return list_of(r, "invited", r->claims.user_id, own_load);
 }

@@ -39,7 +39,16 @@ void list_close(struct request *r, struct json *j, const struct list *l, bool mo
     json_close(j, '}');
 }
 
-enum request_step list_of(struct request *r, const char *what, struct uuid id, pool_job *job)
+static enum request_step page(struct request *r, struct pool_thread *thread)
+{
+    const struct list *l = r->state;
+    const err e = l->load(r, thread);
+    if (e != OK)
+        problem_err(r, e);
+    return REQUEST_DONE;
+}
+
+enum request_step list_of(struct request *r, const char *what, struct uuid id, list_load *load)
 {
     struct list *l = ARENA_NEW(&r->arena, struct list);
     char text[UUID_TEXT_LEN + 1];
@@ -47,8 +56,9 @@ enum request_step list_of(struct request *r, const char *what, struct uuid id, p
     l->name = str_of(arena_printf(&r->arena, "%s:%s", what, text));
     if (!list_begin(r, l))
         return REQUEST_DONE;
+    l->load = load;
     r->state = l;
-    return pool_run(r->gateway->reads, r, job);
+    return pool_run(r->gateway->reads, r, page);
 }
 
 struct uuid list_after_id(const struct list *l)

@@ -17,10 +17,14 @@
     }
 extern const struct body_field list_query[]; /* nothing but these */
 
+/* Answers with the page that r->state, a list, asks for, or with a problem. */
+typedef err list_load(struct request *r, struct pool_thread *thread);
+
 struct list {
     struct str name;  /* what is listed, with its parameters: a cursor is good for no other list */
     struct str after; /* position; empty: from the beginning */
     int limit;
+    list_load *load; /* list_of's */
 };
 
 /* `name` is filled. On the thread that parses the request. false: a problem has been filled. */
@@ -31,7 +35,7 @@ struct json list_open(struct request *r);
 /* `last` is the position of the last item shown; more: others follow. */
 void list_close(struct request *r, struct json *j, const struct list *l, bool more, struct str last);
 
-/* Lists by id: what "<what>:<id>" names, read by `job` on the pool of reads; r->state is the list. */
-enum request_step list_of(struct request *r, const char *what, struct uuid id, pool_job *job);
+/* Lists by id: what "<what>:<id>" names, read by `load` on the pool of reads. */
+enum request_step list_of(struct request *r, const char *what, struct uuid id, list_load *load);
 struct uuid list_after_id(const struct list *l); /* nil: from the beginning */
 void list_close_id(struct request *r, struct json *j, const struct list *l, bool more, struct uuid last);

@@ -162,15 +162,7 @@ static err bans_load(struct request *r, struct pool_thread *thread)
     return OK;
 }
 
-static enum request_step bans_page(struct request *r, struct pool_thread *thread)
-{
-    const err e = bans_load(r, thread);
-    if (e != OK)
-        problem_err(r, e);
-    return REQUEST_DONE;
-}
-
 enum request_step rooms_bans(struct request *r)
 {
-    return list_of(r, "bans", r->ids[0], bans_page);
+    return list_of(r, "bans", r->ids[0], bans_load);
 }

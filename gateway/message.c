@@ -370,17 +370,9 @@ static err thread_load(struct request *r, struct pool_thread *thread)
     return OK;
 }
 
-static enum request_step thread_page(struct request *r, struct pool_thread *thread)
-{
-    const err e = thread_load(r, thread);
-    if (e != OK)
-        problem_err(r, e);
-    return REQUEST_DONE;
-}
-
 enum request_step message_thread(struct request *r)
 {
-    return list_of(r, "thread", r->ids[1], thread_page);
+    return list_of(r, "thread", r->ids[1], thread_load);
 }
 
 static err pins_load(struct request *r, struct pool_thread *thread)
@@ -400,15 +392,7 @@ static err pins_load(struct request *r, struct pool_thread *thread)
     return OK;
 }
 
-static enum request_step pins_page(struct request *r, struct pool_thread *thread)
-{
-    const err e = pins_load(r, thread);
-    if (e != OK)
-        problem_err(r, e);
-    return REQUEST_DONE;
-}
-
 enum request_step room_pins(struct request *r)
 {
-    return list_of(r, "pins", r->ids[0], pins_page);
+    return list_of(r, "pins", r->ids[0], pins_load);
 }

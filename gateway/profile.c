@@ -139,7 +139,8 @@ static const struct {
 /* The version the command expects; -1: any. */
 static int64_t expected_version(const struct request *r, const struct change *change, const struct account_view *now)
 {
-    /* What a patch is merged into must still be there when it is decided, whatever the client knows. */
+    /* What a patch is merged into must still be there when it is decided, whatever the client knows. Is it not, and the
+     * client named no version, it is merged anew (profile_changed). */
     if (!change->match.given)
         return r->route->method == PATCH ? now->version : -1;
     for (size_t i = 0; i < change->match.count; i++)
@@ -148,6 +149,8 @@ static int64_t expected_version(const struct request *r, const struct change *ch
     /* Decided all the same: it may be a repetition of a request that was accepted. */
     return change->match.versions[0];
 }
+
+static dispatch_then profile_changed;
 
 static enum request_step profile_write(struct request *r, struct pool_thread *thread)
 {
@@ -176,7 +179,19 @@ static enum request_step profile_write(struct request *r, struct pool_thread *th
         bool keep = r->route->method == PATCH && !json_object_get(r->body, places[i].name);
         field->clear = keep ? *(const struct str *)((const char *)&now + places[i].view) : body_str(r, places[i].name);
     }
-    return dispatch_command(r, &accounts_stream, (struct any_record *)c, r->claims.user_id, own_changed);
+    return dispatch_command(r, &accounts_stream, (struct any_record *)c, r->claims.user_id, profile_changed);
+}
+
+/* No fact: another write came between a patch and what it was merged into, which is nothing to somebody who named no
+ * version. The command's id follows from the one before, so that a repeated request meets the same commands. Ends: of
+ * those that meet one is accepted each time. */
+static enum request_step profile_changed(struct request *r, const struct outcome *outcome,
+                                         const struct any_record *fact)
+{
+    if (fact)
+        return own_changed(r, outcome, fact);
+    r->command_id = uuid_v5(r->command_id, STR("merged anew"));
+    return pool_run(r->gateway->reads, r, profile_write);
 }
 
 enum request_step users_me_write(struct request *r)
@@ -190,6 +205,8 @@ enum request_step users_me_write(struct request *r)
     }
     change->address = client_address(r);
     r->state = change;
+    if (r->route->method == PATCH && !change->match.given)
+        r->tolerated = VERSION_CONFLICT;
     return pool_run(r->gateway->reads, r, profile_write);
 }
 

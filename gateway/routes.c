@@ -58,7 +58,7 @@ const struct route routes[] = {
       "Change the e-mail address.", .answers = ANSWERS({ 200, &own_account_shape }),
       .problems = "email_taken wrong_password too_many_attempts user_not_found account_not_found", .etag = true },
     { GET, "/api/v1/users/me/sessions", "sessions_list", AUTH_USER, NULL, sessions_list,
-      "The live sessions of the account, newest first, at most 200.",
+      "The live sessions of the account, newest first.", .query = list_query,
       .answers = ANSWERS({ 200, &session_shape, .page = true }) },
     { DELETE, "/api/v1/users/me/sessions/{session}", "sessions_delete", AUTH_USER, NULL, sessions_delete,
       "End one of them; its access tokens stop working within a second.", .answers = ANSWERS({ 204 }),

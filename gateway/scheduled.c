@@ -69,28 +69,23 @@ enum request_step scheduled_post(struct request *r, const struct mentions *menti
     return dispatch_command(r, &rooms_stream, (struct any_record *)c, r->claims.user_id, scheduled);
 }
 
-static enum request_step own_page(struct request *r, struct pool_thread *thread)
+static err own_load(struct request *r, struct pool_thread *thread)
 {
     const struct list *l = r->state;
     struct scheduled_view *items;
     size_t count;
-    const err e =
-        scheduled_list(thread->pg, &thread->arena, r->claims.user_id, list_after_id(l), l->limit + 1, &items, &count);
-    if (e != OK) {
-        problem_err(r, e);
-        return REQUEST_DONE;
-    }
+    TRY(scheduled_list(thread->pg, &thread->arena, r->claims.user_id, list_after_id(l), l->limit + 1, &items, &count));
     const size_t shown = count < (size_t)l->limit ? count : (size_t)l->limit;
     struct json j = list_open(r);
     for (size_t i = 0; i < shown; i++)
         scheduled_json(&j, &items[i]);
     list_close_id(r, &j, l, count > shown, shown > 0 ? items[shown - 1].message_id : uuid_nil);
-    return REQUEST_DONE;
+    return OK;
 }
 
 enum request_step scheduled_own(struct request *r)
 {
-    return list_of(r, "scheduled", r->claims.user_id, own_page);
+    return list_of(r, "scheduled", r->claims.user_id, own_load);
 }
 
 static enum request_step canceled(struct request *r, const struct outcome *outcome, const struct any_record *fact)

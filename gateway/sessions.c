@@ -1,6 +1,7 @@
 /* sessions: exchange the refresh token, log out here or everywhere; the list of one's sessions and the end of any. */
 #include "gateway/access.h"
 #include "gateway/account.h"
+#include "gateway/list.h"
 #include "gateway/login.h"
 #include "gateway/resources.h"
 #include "gateway/token.h"
@@ -198,29 +199,22 @@ static const struct shape_field session_fields[] = {
 };
 const struct shape session_shape = { "Session", session_fields, .param = "session" };
 
-static enum request_step list(struct request *r, struct pool_thread *thread)
+static err sessions_load(struct request *r, struct pool_thread *thread)
 {
+    const struct list *l = r->state;
     struct session_view *sessions;
     size_t count;
-    err e = session_list(thread->pg, &thread->arena, r->claims.user_id, clock_wall_ms(), &sessions, &count);
-    if (e != OK) {
-        problem_err(r, e);
-        return REQUEST_DONE;
-    }
-    struct json j = response_json(r, 200);
-    json_open(&j, '{');
-    json_key(&j, "items");
-    json_open(&j, '[');
-    for (size_t i = 0; i < count; i++)
+    TRY(session_list(thread->pg, &thread->arena, r->claims.user_id, clock_wall_ms(), list_after_id(l), l->limit + 1,
+                     &sessions, &count));
+    const size_t shown = count < (size_t)l->limit ? count : (size_t)l->limit;
+    struct json j = list_open(r);
+    for (size_t i = 0; i < shown; i++)
         session_json(&j, &sessions[i], uuid_equal(sessions[i].id, r->claims.session_id));
-    json_close(&j, ']');
-    json_key(&j, "nextCursor");
-    json_none(&j);
-    json_close(&j, '}');
-    return REQUEST_DONE;
+    list_close_id(r, &j, l, count > shown, shown > 0 ? sessions[shown - 1].id : uuid_nil);
+    return OK;
 }
 
 enum request_step sessions_list(struct request *r)
 {
-    return pool_run(r->gateway->reads, r, list);
+    return list_of(r, "sessions", r->claims.user_id, sessions_load);
 }

@@ -68,7 +68,7 @@ static void ask_load_and_fold_everything(void)
     ck_assert_int_eq(account_find_by_login(db.pg, &arena, hash(1), hash(2), &account, &is_found), OK);
     ck_assert_int_eq(account_usernames(db.pg, &arena, &nobody, 1, &name), OK);
     ck_assert_int_eq(account_search(db.pg, &arena, STR("a"), STR(""), uuid_nil, 10, &accounts, &count), OK);
-    ck_assert_int_eq(session_list(db.pg, &arena, nobody, NOON, &sessions, &count), OK);
+    ck_assert_int_eq(session_list(db.pg, &arena, nobody, NOON, uuid_nil, 10, &sessions, &count), OK);
     struct access access = { .user = nobody, .session = id('s', 1) };
     ck_assert_int_eq(access_find(db.pg, &arena, &access, 1, NOON), OK);
     const struct account_filter filters[] = {
@@ -135,7 +135,7 @@ START_TEST(every_statement_walks_over_indexes)
         { "users_find_account_by_login('a','b')" },
         { "users_find_usernames(" IDS ")" },
         { "users_search_accounts('a','b','a'," ID ",10)" },
-        { "users_list_sessions(" ID ",now())" },
+        { "users_list_sessions(" ID ",now()," ID ",10)" },
         { "users_find_access(" IDS "," IDS ")" },
         { "users_list_accounts" LIST ")" },
         { "users_list_staff" LIST ")", .sorts = true },

@@ -1,5 +1,6 @@
 """What people say about themselves, and how they find each other."""
 
+import concurrent.futures
 import random
 import uuid
 
@@ -77,16 +78,48 @@ def test_of_twenty_writers_who_saw_the_same_version_one_writes(urls, grace):
 
 
 def test_patches_of_different_fields_at_once_lose_nothing(urls, grace):
-    """Without If-Match: whoever was answered 200 is in there, whatever came between."""
+    """Without If-Match there is nothing to conflict with: what came between is merged into."""
     fields = [("bio", "b"), ("location", "l"), ("phone", "+4930123"), ("locale", "de"), ("timeZone", "UTC"), ("website", "https://a.example")]
     writers = [Person(urls) for _ in fields]
     for writer in writers:
         writer.token = grace.token
     answers = in_threads([lambda w=w, f=f: write(w, "PATCH", dict([f])) for w, f in zip(writers, fields)])
-    assert {a.status for a in answers} <= {200, 412} and any(a.status == 200 for a in answers), answers
-    profile, _ = read(grace)
-    for (name, value), answer in zip(fields, answers):
-        assert profile[name] == (value if answer.status == 200 else None), (name, answer)
+    assert {a.status for a in answers} == {200}, answers
+    profile, now = read(grace)
+    assert {name: profile[name] for name, _ in fields} == dict(fields)
+    assert sorted(a.headers["ETag"] for a in answers)[-1] == now and len({a.headers["Aether-Position"] for a in answers}) == len(fields)
+
+
+def test_a_repeated_patch_is_one_change_also_when_it_was_merged_anew(urls, grace):
+    writers = [Person(urls) for _ in range(8)]
+    for writer in writers:
+        writer.token = grace.token
+    keys = [str(uuid.uuid4()) for _ in writers]
+
+    def patch():
+        return in_threads([lambda w=w, k=k, n=n: write(w, "PATCH", {"bio": f"writer {n}"}, Idempotency_Key=k)
+                           for n, (w, k) in enumerate(zip(writers, keys))])
+    first, again = patch(), patch()
+    assert {a.status for a in first + again} == {200}, (first, again)
+    assert [a.headers["Aether-Position"] for a in first] == [a.headers["Aether-Position"] for a in again]
+    assert all(a.headers["Idempotency-Replayed"] == "true" for a in again)
+
+
+def test_a_read_at_another_gateway_waits_for_the_write_it_names(stack, mended, another_gateway, grace):
+    there, waiter = (Person([another_gateway({})]) for _ in range(2))
+    there.token = waiter.token = grace.token
+    for n in range(10):
+        position = write(grace, "PATCH", {"bio": f"bio {n}"}).headers["Aether-Position"]
+        for path in ("/users/me", "/auth/profile", "/users/" + grace.user["id"]):
+            assert there.get(path, headers={"Aether-After": position}).json["bio"] == f"bio {n}"
+    stream, _, offset = position.rpartition("@")
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        with stack.paused(*stack.pids("users")):
+            assert write(grace, "PATCH", {"bio": "not there yet"}, Prefer="respond-async").status == 202
+            waiting = threads.submit(waiter.get, "/users/me", headers={"Aether-After": f"{stream}@{int(offset) + 1}"})
+            assert read(there)[0]["bio"] == "bio 9"
+            assert not waiting.done()
+        assert waiting.result().json["bio"] == "not there yet"
 
 
 def test_if_match_is_read_as_http_says(grace):

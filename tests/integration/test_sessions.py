@@ -152,6 +152,19 @@ def test_everybody_sees_their_sessions_and_ends_any_of_them(urls, person, device
     assert device.is_in()
 
 
+def test_following_the_cursor_finds_each_session_once(urls, person, device):
+    devices = [device, *(Device(urls, person.username) for _ in range(4))]
+    found, cursor = [], ""
+    while cursor is not None:
+        page = device.get(f"/users/me/sessions?limit=2{cursor and '&cursor=' + cursor}").json
+        assert 0 < len(page["items"]) <= 2
+        found += [session["id"] for session in page["items"]]
+        cursor = page["nextCursor"]
+    assert found == sorted(found, reverse=True) and len(set(found)) == len(found) == 6, "the registration's, and five log-ins"
+    assert {d.session() for d in devices} < set(found)
+    assert device.get("/users/me/sessions?limit=101").code == "bad_query"
+
+
 def test_nobody_ends_what_is_not_theirs(device, people):
     stranger = Device(device.urls, people[3].username)
     for session in (stranger.session(), NOWHERE):
