@@ -2,8 +2,10 @@
 server-sent events by http.client. Each listens on a thread; tests look at what came."""
 
 import asyncio
+import contextlib
 import http.client
 import json
+import random
 import threading
 import time
 import urllib.parse
@@ -163,3 +165,45 @@ class EventStream(Feed):
         except OSError:
             pass
         self.connection.close()
+
+
+class Crowd:
+    """Listeners by the hundred, as server-sent events. Each comes back as soon as it can, with what it saw last, when its connection
+    ends; `numbers[i]` is what it was told of one room's messages, `admitted` when somebody was let in."""
+
+    def __init__(self, url, tokens, room):
+        at = urllib.parse.urlsplit(url)
+        self.host, self.port, self.room = at.hostname, at.port, room
+        self.numbers, self.admitted, self.refused = [[] for _ in tokens], [], 0
+        self.tasks = [asyncio.run_coroutine_threadsafe(self.stay(token, numbers), Loop.get())
+                      for token, numbers in zip(tokens, self.numbers)]
+
+    async def stay(self, token, numbers):
+        last_id = ""
+        while True:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                reader, writer = await asyncio.open_connection(self.host, self.port)
+                try:
+                    writer.write(f"GET {PATH} HTTP/1.1\r\nHost: {self.host}\r\nAccept: text/event-stream\r\nAuthorization: Bearer {token}\r\n"
+                                 f"{'Last-Event-ID: ' + last_id if last_id else 'X: y'}\r\n\r\n".encode())
+                    if (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 "):
+                        async for line in reader:
+                            if line.startswith(b"id: "):
+                                last_id = line[4:-1].decode()
+                            elif line.startswith(b"data: "):
+                                self.take(json.loads(line[6:]), numbers)
+                    else:
+                        self.refused += 1
+                finally:
+                    writer.close()
+            await asyncio.sleep(random.uniform(0.01, 0.05))
+
+    def take(self, event, numbers):
+        if event["type"] == "ready":
+            self.admitted.append(time.monotonic())
+        elif event["type"] == "message.posted" and event["roomId"] == self.room:
+            numbers.append(event["number"])
+
+    def close(self):
+        for task in self.tasks:
+            task.cancel()

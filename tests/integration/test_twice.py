@@ -223,7 +223,7 @@ MOMENTS = {
 def waiting_workers(stack):
     """The pids of the messages workers that wait for a lock."""
     numbers = {int(name.rpartition("-")[2]) for name, in stack.sql(f"SELECT application_name {WAITING}")}
-    return [worker["pid"] for number, worker in enumerate(stack.workers("messages"), 1) if number in numbers]
+    return [worker["pid"] for number, worker in enumerate(stack.workers("messages")) if number in numbers]
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
