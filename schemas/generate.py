@@ -531,8 +531,10 @@ def write_union(header, source, stream, kind, records):
                   f"static const char *{union}_name(int type)\n{{\n    return union_name(&{union}_layout, type);\n}}\n\n")
 
 
-def versions_file(versions):
-    out = [BANNER.format("schemas/history/ and ids.lock"), '#include "schemas/codec.h"\n\n',
+def versions_file(versions, streams):
+    out = [BANNER.format("schemas/history/ and ids.lock"), '#include "schemas/codec.h"\n',
+           *(f'#include "schemas/{stream}.gen.h"\n' for stream in streams),
+           "\nconst struct stream *const all_streams[] = {\n", *(f"    &{stream}_stream,\n" for stream in streams), "    NULL,\n};\n\n",
            "const struct schema_version schema_versions[] = {\n"]
     for v in versions:
         text = json.dumps(v.schema, separators=(",", ":"))
@@ -552,7 +554,8 @@ def generate(schemas, out, depfile):
         for name in names:
             if taken.setdefault(name, stream) != stream:
                 raise SchemaError(f"{stream} and {taken[name]} both define a type that is {name} in C; rename one")
-    files["versions.gen.c"] = versions_file(versions)
+    decided = [stream for stream, records in schemas.streams.items() if any(r.kind in ("command", "fact") for r in records)]
+    files["versions.gen.c"] = versions_file(versions, decided)
     for name, text in files.items():
         (out / name).write_text(text, encoding="utf-8")
     if depfile:

@@ -64,3 +64,5 @@ struct stream {
     const char *events_topic;   /* "rooms.events" */
     struct record_union command, fact;
 };
+
+extern const struct stream *const all_streams[]; /* ended by NULL */

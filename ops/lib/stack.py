@@ -31,6 +31,8 @@ class Stack:
     def __init__(self, state):
         self.state = state
         self.asked = {**json.loads(json.dumps(DEFAULTS)), **(read_json(state.path("stack.json")) or {})}
+        # A worker that is newer than the stack has not been asked for, and is wanted.
+        self.asked["workers"] = {**DEFAULTS["workers"], **self.asked["workers"]}
 
     def save(self):
         write_atomically(self.state.path("stack.json"), json.dumps(self.asked, indent=1) + "\n", 0o644)
@@ -65,7 +67,7 @@ class Stack:
         return [*SERVERS, *self.worker_names(), *self.gateway_names()]
 
     def worker_names(self):
-        return [f"{worker}-{n}" for worker in programs.WORKERS for n in range(1, self.asked["workers"].get(worker, 0) + 1)]
+        return [f"{worker}-{n}" for worker in programs.WORKERS for n in range(1, self.asked["workers"][worker] + 1)]
 
     def gateway_names(self):
         return [f"gateway-{n}" for n in range(1, self.asked["gateways"] + 1)]

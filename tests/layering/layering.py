@@ -17,6 +17,10 @@ LAYERS = ("ops/runtime", "schemas", "topics", "producers", "consumers", "gateway
 GATEWAY_MAY_SEE = ("consumers/*/view.h", "consumers/*/view_*.h", "consumers/*/cache.h", "consumers/deciders.h", "consumers/operation.h", "consumers/rejection.h",
                    "consumers/rejections.def")
 
+# What serves every stream names none: a new one costs its schemas, its topics and its worker's folder.
+FOR_EVERY_STREAM = ("topics/*", "producers/*", "consumers/*", "gateway/dispatch.*", "gateway/replies.*", "gateway/waiting.*")
+ITS_RECORDS = ("schemas/meta.gen.h", "schemas/replies.gen.h")
+
 # The domain is pure: it sees the events, its own state and memory; no store, no log, no clock, no randomness.
 PURE = ("decide*.c", "decide.h", "evolve.c", "state.c", "state.h")
 PURE_MAY_SEE = ("schemas/*.gen.h", "schemas/codec.h", "consumers/rejection.h", "consumers/rejections.def", "ops/runtime/err.h",
@@ -82,6 +86,8 @@ def broken(path, includes):
             yield line, f'"{quoted}": {who} does not include the worker {worker(quoted)}'
         elif LAYERS[mine] == "gateway" and LAYERS[theirs] == "consumers" and not matches(quoted, GATEWAY_MAY_SEE):
             yield line, f'"{quoted}": of the consumers the gateway includes only {", ".join(GATEWAY_MAY_SEE)}'
+        elif matches(path, FOR_EVERY_STREAM) and quoted.endswith(".gen.h") and not matches(quoted, ITS_RECORDS):
+            yield line, f'"{quoted}": what serves every stream names none'
     if is_pure(path):
         yield from impure(path, includes)
 
@@ -128,6 +134,8 @@ BAD = (
     ("a consumer includes the gateway", {"consumers/a.c": '#  include "gateway/route.h"\n'}, "consumers is below gateway"),
     ("the gateway looks into a worker", {"gateway/a.c": '#include "consumers/users/state.h"\n'}, "the gateway includes only"),
     ("the gateway looks into the loop", {"gateway/a.c": '#include "consumers/worker.h"\n'}, "the gateway includes only"),
+    ("the loop knows a stream", {"consumers/batch.c": '#include "schemas/rooms.gen.h"\n'}, "names none"),
+    ("the way of a command knows its stream", {"gateway/dispatch.c": '#include "schemas/accounts.gen.h"\n'}, "names none"),
     ("production code includes a test", {"gateway/a.c": '#include "tests/unit/fixture.h"\n'}, "does not include tests"),
     ("an include is relative", {"gateway/a.c": '#include "../schemas/codec.h"\n'}, "written from the root"),
     ("an include is by bare name", {"gateway/a.c": '#include "route.h"\n'}, "written from the root"),
@@ -140,7 +148,7 @@ BAD = (
 GOOD = {
     "ops/runtime/err.h": "#include <stdint.h>\n",
     "schemas/codec.h": '#include "ops/runtime/err.h"\n',
-    "consumers/worker.h": '#include "schemas/codec.h"\n#include "producers/producer.h"\n#include <libpq-fe.h>\n',
+    "consumers/worker.h": '#include "schemas/codec.h"\n#include "schemas/replies.gen.h"\n#include "producers/producer.h"\n#include <libpq-fe.h>\n',
     "consumers/users/decide.c": '#include "consumers/users/state.h"\n#include "schemas/accounts.gen.h"\n#include <uthash.h>\n',
     "consumers/users/state.h": '#include "consumers/rejection.h"\n',
     "consumers/users/fold.c": '#include "consumers/worker.h"\n#include "consumers/users/state.h"\n',

@@ -2,14 +2,15 @@
 
 import json
 import os
+import re
 import subprocess
 import unittest
 
 import broker
 
 TOPICS = broker.program("AETHER_TEST_TOPICS", "topics/aether-topics")
-NAMES = ["accounts.commands", "accounts.events", "sessions.commands", "sessions.events", "rooms.commands", "rooms.events",
-         "receipts.signals", "typing.signals", "users.parked", "messages.parked"]
+with open(os.path.join(broker.REPOSITORY, "topics", "topics.def"), encoding="utf-8") as table:
+    NAMES = re.findall(r'^TOPIC\("([^"]+)"', table.read(), re.MULTILINE)
 
 
 def aether_topics(node, *arguments):

@@ -66,6 +66,17 @@ def test_fewer_than_before_stops_the_surplus(running):
     assert not is_alive(second) and not is_alive(surplus)
 
 
+def test_a_worker_that_is_newer_than_the_stack_is_started_with_the_others(running):
+    path = os.path.join(running, "stack.json")
+    with open(path, encoding="utf-8") as file:
+        asked = json.load(file)
+    del asked["workers"]["users"]
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(asked, file)
+    up(running)
+    assert [worker["name"] for worker in status(running)["workers"]] == ["users", "messages"]
+
+
 def test_a_setting_reaches_those_who_know_it_and_restarts_nobody_else(running):
     (gateway,), workers = pids(running)
     up(running, "--set", "gateway.deadline_ms=1234")

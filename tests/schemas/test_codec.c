@@ -56,18 +56,6 @@ START_TEST(a_record_comes_back_as_it_was_written)
 }
 END_TEST
 
-START_TEST(every_type_of_every_stream_has_a_sample)
-{
-    for (size_t u = 0; u < all_unions_count; u++)
-        for (int type = 1; type <= all_unions[u]->type_count; type++) {
-            bool found = false;
-            for (size_t i = 0; i < samples_count; i++)
-                found |= samples[i].of == all_unions[u] && samples[i].any.type == type;
-            ck_assert_msg(found, "%s has no sample", all_unions[u]->name(type));
-        }
-}
-END_TEST
-
 START_TEST(each_field_of_a_fact_is_decoded)
 {
     const struct sample *s = &samples[samples_count - 1];
@@ -151,10 +139,10 @@ END_TEST
 START_TEST(a_record_of_another_stream_or_kind_is_rejected)
 {
     for (size_t i = 0; i < samples_count; i++)
-        for (size_t u = 0; u < all_unions_count; u++) {
-            struct any_record *back = room_for(all_unions[u]);
-            err e = all_unions[u]->decode(codec, encoded(&samples[i]), &arena, back);
-            ck_assert_int_eq(e, samples[i].of == all_unions[u] ? OK : REJECT);
+        for (size_t u = 0; union_at(u); u++) {
+            struct any_record *back = room_for(union_at(u));
+            err e = union_at(u)->decode(codec, encoded(&samples[i]), &arena, back);
+            ck_assert_int_eq(e, samples[i].of == union_at(u) ? OK : REJECT);
             ck_assert_int_eq(back->type, e == OK ? samples[i].any.type : 0);
         }
     struct join_room j;
@@ -401,7 +389,6 @@ int main(void)
     TCase *all = suite_case("all");
     tcase_add_checked_fixture(all, set_up, tear_down);
     tcase_add_loop_test(all, a_record_comes_back_as_it_was_written, 0, (int)samples_count);
-    tcase_add_test(all, every_type_of_every_stream_has_a_sample);
     tcase_add_test(all, each_field_of_a_fact_is_decoded);
     tcase_add_test(all, an_outcome_comes_back_as_it_was_written);
     tcase_add_test(all, decoded_text_lives_in_the_arena_and_not_in_the_payload);
