@@ -2,11 +2,8 @@
 
 import http.client
 import re
-import sys
-import unittest
 
-import http_test
-from http_test import Case, Server, wait_until
+from http_case import Case, Server, run, wait_until
 
 
 def memory_kb(process):
@@ -92,5 +89,4 @@ class SlowReaders(Case):
 
 
 if __name__ == "__main__":
-    http_test.SERVER = sys.argv.pop(1)
-    unittest.main()
+    run()

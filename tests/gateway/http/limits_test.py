@@ -1,0 +1,174 @@
+"""How much, how long and how many: sizes, deadlines, connections."""
+
+import socket
+import time
+
+from http_case import BODY, UUID, Case, Connection, post, run, wait_until
+
+
+class Limits(Case):
+    settings = {"max_body_bytes": 2048, "max_header_bytes": 2048}
+
+    def test_a_body_too_large_is_413_and_the_connection_stays(self):
+        connection = self.connect()
+        self.assertEqual(connection.request("POST", "/things", b" " * (2048 - len(BODY)) + BODY.encode()).status, 200)
+        for size in (2049, 100_000, 3_000_000):
+            answer = connection.request("POST", "/things", b"x" * size)
+            self.assert_problem(answer, 413, "too_large")
+            self.assert_usable(connection)
+
+    def test_a_body_too_large_in_chunks_is_413_and_the_connection_stays(self):
+        connection = self.connect()
+        connection.send(post("Transfer-Encoding: chunked\r\n"))
+        for _ in range(40):
+            connection.send(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
+        connection.send("0\r\n\r\n")
+        self.assert_problem(connection.answer(), 413, "too_large")
+        self.assert_usable(connection)
+
+    def test_a_body_far_too_large_is_413_at_once(self):
+        answer, connection = self.raw(post("Content-Length: 99999999999\r\n"))
+        self.assert_problem(answer, 413, "too_large")
+        self.assertTrue(connection.is_closed())
+
+    def test_a_body_too_large_that_asks_first_is_413_before_it_is_sent(self):
+        answer, connection = self.raw(post("Content-Length: 100000\r\nExpect: 100-continue\r\n"))
+        self.assert_problem(answer, 413, "too_large")
+        self.assertTrue(connection.is_closed())
+
+    def test_a_body_without_end_is_cut_off(self):
+        connection = self.connect()
+        connection.send(post("Transfer-Encoding: chunked\r\n"))
+        chunk, sent = b"100000\r\n" + b"x" * 0x100000 + b"\r\n", 0
+        try:
+            while sent < 200:
+                connection.send(chunk)
+                sent += 1
+        except OSError:
+            pass
+        self.assertLess(sent, 200, "200 MiB were taken")
+
+    def test_headers_too_large_are_431(self):
+        answer, connection = self.raw("GET /hello HTTP/1.1\r\nHost: test\r\nX: " + "y" * 2100 + "\r\n\r\n")
+        self.assert_problem(answer, 431, "header_too_large")
+        self.assertTrue(answer.closes() and connection.is_closed())
+        answer, connection = self.raw("GET /hello HTTP/1.1\r\nHost: test\r\n" + "".join(f"X{i}: y\r\n" for i in range(70)) + "\r\n")
+        self.assert_problem(answer, 431, "header_too_large")
+        self.assertTrue(connection.is_closed())
+        self.assertEqual(self.connect().request("GET", "/hello", **{f"X{i}": "y" for i in range(60)}).status, 200)
+
+    def test_headers_far_too_large_end_the_connection(self):
+        self.assert_refused_by_library("GET /hello HTTP/1.1\r\nHost: test\r\n" + "".join(f"X{i}: {'y' * 1000}\r\n" for i in range(100)) + "\r\n", (431,))
+        self.assert_refused_by_library("GET /" + "x" * 100_000 + " HTTP/1.1\r\nHost: test\r\n\r\n", (414,))
+        self.assert_refused_by_library("GET /?" + "a&" * 5000 + " HTTP/1.1\r\nHost: test\r\n\r\n", (414, 431))
+        self.assert_usable(self.connect())
+
+    def test_the_largest_head_leaves_room_for_the_largest_answer(self):
+        head = "GET /things/" + UUID + "?text=" + "x" * 1200 + " HTTP/1.1\r\nHost: test\r\n"
+        for i in range(58):
+            head += f"X{i}: y\r\n"
+        head += "X-Pad: " + "p" * (2048 - len(head) - 11) + "\r\n\r\n"
+        self.assertEqual(len(head), 2048)
+        connection = self.connect()
+        for _ in range(3):
+            connection.send(head)
+            self.assertEqual(connection.answer().status, 200)
+
+
+class Deadlines(Case):
+    settings = {"read_timeout_ms": 700, "write_timeout_ms": 1500, "idle_timeout_s": 2}
+
+    def drip(self, connection, pieces, interval=0.1, most=10):
+        """Seconds until the other side closes."""
+        started = time.monotonic()
+        connection.socket.settimeout(interval)
+        for piece in pieces:
+            if time.monotonic() - started > most:
+                self.fail("held open")
+            try:
+                connection.send(piece)
+                if connection.socket.recv(65536) == b"":
+                    break
+            except socket.timeout:
+                continue
+            except OSError:
+                break
+        return time.monotonic() - started
+
+    def test_a_client_that_drips_headers_is_closed(self):
+        head = "GET /hello HTTP/1.1\r\nHost: test\r\n" + "".join(f"X{i}: y\r\n" for i in range(1000))
+        self.assertLess(self.drip(self.connect(), head), 4)
+
+    def test_a_client_that_drips_a_body_is_closed(self):
+        connection = self.connect()
+        connection.send(post("Content-Length: 1000\r\n"))
+        self.assertLess(self.drip(connection, " " * 1000), 4)
+
+    def test_a_client_that_drips_a_body_nobody_wants_is_closed(self):
+        connection = self.connect()
+        connection.send(post("Content-Length: 1000\r\n", target="/nothing"))
+        self.assertLess(self.drip(connection, " " * 1000), 4)
+
+    def test_a_client_that_says_nothing_is_closed(self):
+        started = time.monotonic()
+        self.assertTrue(self.connect().is_closed(within=10))
+        self.assertLess(time.monotonic() - started, 4)
+
+    def test_a_client_that_drips_its_second_request_is_closed(self):
+        connection = self.connect()
+        self.assert_usable(connection)
+        self.assertLess(self.drip(connection, "GET /hello HTTP/1.1\r\nHost: test\r\n" + "X: y\r\n" * 1000), 6)
+
+    def test_an_idle_connection_is_kept_for_a_while_and_then_closed(self):
+        connection = self.connect()
+        self.assert_usable(connection)
+        self.assertFalse(connection.is_closed(within=1.2), "read_timeout_ms is not for idle connections")
+        connection.socket.settimeout(10)
+        self.assert_usable(connection)
+        self.assertTrue(connection.is_closed(within=10))
+
+    def test_a_client_that_reads_nothing_is_closed(self):
+        connection = self.connect()
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        overdue = self.server.metric("aether_gateway_connections_overdue_total")
+        connection.send("GET /large?bytes=50000000 HTTP/1.1\r\nHost: test\r\n\r\n")
+        wait_until(lambda: self.server.metric("aether_gateway_connections_overdue_total") > overdue, 10)
+
+    def test_a_handler_that_takes_longer_than_a_client_may_is_waited_for(self):
+        connection = self.connect()
+        self.assertEqual(connection.request("GET", "/later?ms=3000").status, 200)
+        self.assert_usable(connection)
+
+    def test_connections_that_are_closed_are_no_longer_counted(self):
+        held = [self.connect() for _ in range(50)]
+        wait_until(lambda: self.server.metric("aether_gateway_connections{") is None and self.server.metric("aether_gateway_connections ") >= 50)
+        for connection in held:
+            connection.socket.close()
+        wait_until(lambda: self.server.metric("aether_gateway_connections ") <= 3)
+
+
+class Crowd(Case):
+    settings = {"max_connections": 20, "threads": 3}
+
+    def test_more_connections_than_allowed_are_told_and_others_served(self):
+        held = [self.connect() for _ in range(20)]
+        for connection in held:
+            self.assert_usable(connection)
+        answer = self.connect().answer()
+        self.assertEqual((answer.status, answer.json["code"], answer.json["retryable"]), (503, "overloaded", True))
+        self.assertEqual(answer.headers["retry-after"], "1")
+        for connection in held:
+            self.assert_usable(connection)
+        held.pop().socket.close()
+
+        def is_let_in():
+            with Connection(self.server) as connection:
+                connection.send("GET /hello HTTP/1.1\r\nHost: test\r\n\r\n")
+                answer = connection.answer()
+                return answer is not None and answer.status == 200
+
+        wait_until(is_let_in)
+
+
+if __name__ == "__main__":
+    run()
