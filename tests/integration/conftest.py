@@ -123,6 +123,16 @@ def room(ada, ben):
     return room
 
 
+@pytest.fixture(scope="session")
+def openapi_tools():
+    """The folder of programs of an environment with what checks documents: schemathesis, jsonschema."""
+    folder = os.path.join(ROOT, ".state-test", "openapi")
+    done = subprocess.run([os.path.join(ROOT, "tests", "openapi", "install"), folder], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, timeout=300)
+    assert done.returncode == 0, done.stdout
+    return os.path.join(folder, "bin")
+
+
 def gateways_beside(stack):
     """Starts gateways beside the stack's own, with its environment and the given settings changed; returns the url of each."""
     started = []

@@ -12,7 +12,6 @@ from stack import REPOSITORY, http_get
 from test_admin import console
 
 FOLDER = os.path.join(REPOSITORY, "tests", "openapi")
-TOOLS = os.path.join(REPOSITORY, ".state-test", "openapi")
 SECONDS = 60
 # Of one seed each run calls the same, as far as the answers are the same.
 SEED = "20261121"
@@ -23,24 +22,16 @@ STREAMS = ("live_open",)
 
 
 @pytest.fixture(scope="module")
-def tools():
-    """The folder of programs of an environment with schemathesis."""
-    done = subprocess.run([os.path.join(FOLDER, "install"), TOOLS], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout
-    return os.path.join(TOOLS, "bin")
-
-
-@pytest.fixture(scope="module")
 def document(urls):
     status, body = http_get(urls[0] + "/api/openapi.json")[:2]
     assert status == 200
     return json.loads(body)
 
 
-def test_the_document_is_valid_openapi(tools, document, tmp_path):
+def test_the_document_is_valid_openapi(openapi_tools, document, tmp_path):
     file = tmp_path / "openapi.json"
     file.write_text(json.dumps(document, ensure_ascii=False))
-    done = subprocess.run([os.path.join(tools, "openapi-spec-validator"), file], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    done = subprocess.run([os.path.join(openapi_tools, "openapi-spec-validator"), file], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           timeout=120)
     assert done.returncode == 0, done.stdout
     assert document["openapi"].startswith("3.1")
@@ -75,14 +66,14 @@ def test_swagger_ui_comes_from_here_and_runs_nothing_else(ada):
     assert ada.request("GET", "=/api/docs/..%2f..%2fstack.json").status in (400, 404)
 
 
-def test_every_answer_is_as_the_document_says(stack, urls, tools):
+def test_every_answer_is_as_the_document_says(stack, urls, openapi_tools):
     admin, other = Person(urls), Person(urls)
     admin.register()
     other.register()
     assert console(stack, "set-roles", admin.username, "user,admin")[0] == 0
     told = {"SCHEMATHESIS_HOOKS": "hooks", "AETHER_TEST_URL": urls[0], "AETHER_TEST_ADMIN": admin.username,
             "AETHER_TEST_OTHER": other.username, "AETHER_TEST_PASSWORD": PASSWORD}
-    command = [os.path.join(tools, "st"), "run", urls[0] + "/api/openapi.json", "--max-time", str(SECONDS), "--checks", CHECKS, "--seed", SEED,
+    command = [os.path.join(openapi_tools, "st"), "run", urls[0] + "/api/openapi.json", "--max-time", str(SECONDS), "--checks", CHECKS, "--seed", SEED,
                "--no-shrink", "--continue-on-failure", "--warnings", "off", "--request-timeout", "20"]
     command += [word for name in STREAMS for word in ("--exclude-operation-id", name)]
     done = subprocess.run(command, cwd=FOLDER, env={**os.environ, **told}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
