@@ -131,6 +131,7 @@ static struct operation *new_operation(struct worker *w, const struct item *item
         .fact_offset = -1,
         .request_hash = meta->request_hash,
         .at = meta->at,
+        .repeated = *seen_slot(seen, meta->command_id) != NULL,
     };
     seen_put(seen, op);
     return op;
@@ -283,6 +284,7 @@ static err append_facts(struct worker *w, size_t count)
 static void fill_commit(struct worker *w, struct commit *c, size_t count)
 {
     commit_init(w, c, &w->arena, count, count);
+    c->evolved = true;
     size_t *slot = ARENA_ARRAY(&w->arena, size_t, w->partition_count);
     for (size_t i = 0; i < count; i++) {
         const struct item *item = &w->items[i];
@@ -296,8 +298,10 @@ static void fill_commit(struct worker *w, struct commit *c, size_t count)
         }
         struct checkpoint *to = &c->to[slot[index] - 1];
         to->command_offset = item->message->offset;
-        if (item->operation && !item->duplicate)
+        if (item->operation && !item->duplicate) {
             c->operations[c->operation_count++] = item->operation;
+            c->repeated |= item->operation->repeated;
+        }
         if (!item->fact)
             continue;
         commit_add_fact(c, worker_stream_index(w, p), item->fact, p->number, item->operation->fact_offset);

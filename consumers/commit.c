@@ -1,4 +1,7 @@
 #include "consumers/loop.h"
+
+#define UNIQUE_VIOLATION "23505"
+
 #include "ops/runtime/log.h"
 
 void commit_init(struct worker *w, struct commit *c, struct arena *arena, size_t max_facts, size_t max_operations)
@@ -45,8 +48,9 @@ static err send_rows(struct worker *w, struct commit *c, struct arena *arena)
     TRY(checkpoint_advance(w->pg, arena, c->from, c->to, c->partition_count));
     for (size_t s = 0; s < w->stream_count; s++)
         if (c->fact_count[s] > 0)
-            TRY(w->definition->streams[s]->fold(w->pg, arena, c->facts[s], c->fact_count[s]));
-    TRY(operation_record(w->pg, arena, c->operations, c->operation_count));
+            TRY(w->definition->streams[s]->fold(w->pg, arena, c->evolved ? w->states[s] : NULL, c->facts[s],
+                                                c->fact_count[s]));
+    TRY(operation_record(w->pg, arena, c->operations, c->operation_count, c->repeated || w->repeated));
     return pg_batch_flush(w->pg);
 }
 
@@ -64,10 +68,16 @@ err commit_finish(struct worker *w)
     err e = pg_batch_add(w->pg, &pg_sql_commit, NULL);
     if (e == OK)
         e = pg_batch_end(w->pg, NULL, 0);
-    if (e == OK)
+    if (e == OK) {
+        w->repeated = false;
         return OK;
+    }
     const bool moved = strcmp(pg_sqlstate(w->pg), CHECKPOINT_MOVED) == 0;
+    const bool repeated = strcmp(pg_sqlstate(w->pg), UNIQUE_VIOLATION) == 0 && !w->repeated;
     pg_disconnect(w->pg);
+    w->repeated = repeated;
+    if (repeated)
+        return err_set(RETRY, "a row is there already; trying again with outcomes that may be");
     if (moved)
         return err_set(RETRY, "another owner of the partition has moved its checkpoint; reading on from there");
     return e;

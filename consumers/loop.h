@@ -84,6 +84,7 @@ struct worker {
     size_t item_count, item_capacity;
     size_t item_limit;         /* 1 while a fact that does not fold is being looked for; else item_capacity */
     size_t rebuild_limit;      /* the same for facts that are folded without their commands */
+    bool repeated;             /* an operation that was thought new had a row */
     unsigned assignment_epoch; /* changes with every rebalance */
     bool paused;               /* commands are not fetched: items is full */
     bool failed;               /* the exit status is not 0 */
@@ -132,6 +133,8 @@ struct commit {
     size_t fact_count[WORKER_MAX_STREAMS];
     const struct operation **operations;
     size_t operation_count;
+    bool evolved;  /* the states have evolved by these facts */
+    bool repeated; /* an operation may have a row already */
 };
 void commit_init(struct worker *w, struct commit *c, struct arena *arena, size_t max_facts, size_t max_operations);
 void commit_add_fact(struct commit *c, size_t stream, const struct any_record *fact, int32_t partition, int64_t offset);

@@ -8,18 +8,22 @@ static const struct pg_statement sql_lookup = { "operation_lookup",
                                                 "SELECT " COLUMNS
                                                 " FROM operations WHERE command_id = ANY($1::uuid[])" };
 
-static const struct pg_statement sql_record = {
-    "operation_record",
-    "INSERT INTO operations (" COLUMNS ") "
-    "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::text[], $5::int[], $6::bigint[], $7::bytea[], "
+#define INSERT                                                                                                         \
+    "INSERT INTO operations (" COLUMNS ") "                                                                            \
+    "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::text[], $5::int[], $6::bigint[], $7::bytea[], "  \
     "                     $8::bytea[], $9::timestamptz[]) "
-    "ON CONFLICT (command_id) DO UPDATE "
-    "   SET (rejection, partition, fact_offset, fact, at) = "
-    "       (EXCLUDED.rejection, EXCLUDED.partition, EXCLUDED.fact_offset, EXCLUDED.fact, EXCLUDED.at) "
-    " WHERE operations.rejection = 3" /* AGGREGATE_PARKED */
+
+static const struct pg_statement sql_record = { "operation_record", INSERT };
+
+static const struct pg_statement sql_record_repeated = {
+    "operation_record_repeated",
+    INSERT "ON CONFLICT (command_id) DO UPDATE "
+           "   SET (rejection, partition, fact_offset, fact, at) = "
+           "       (EXCLUDED.rejection, EXCLUDED.partition, EXCLUDED.fact_offset, EXCLUDED.fact, EXCLUDED.at) "
+           " WHERE operations.rejection = 3" /* AGGREGATE_PARKED */
 };
 
-_Static_assert(AGGREGATE_PARKED == 3, "sql_record knows the number");
+_Static_assert(AGGREGATE_PARKED == 3, "sql_record_repeated knows the number");
 
 static const struct pg_statement sql_expire = { "operation_expire",
                                                 "DELETE FROM operations WHERE ctid = ANY (ARRAY (SELECT ctid FROM "
@@ -111,7 +115,8 @@ err operation_find(struct pg *pg, struct arena *arena, const char *worker, const
     return err_set(FATAL, "there is no worker '%s'", worker);
 }
 
-err operation_record(struct pg *pg, struct arena *arena, const struct operation *const *rows, size_t count)
+err operation_record(struct pg *pg, struct arena *arena, const struct operation *const *rows, size_t count,
+                     bool repeated)
 {
     if (count == 0)
         return OK;
@@ -136,7 +141,7 @@ err operation_record(struct pg *pg, struct arena *arena, const struct operation 
     struct pg_array *const columns[] = { id, actor, rejection, stream, partition, offset, hash, fact, at };
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
         pg_arg_array(&args, columns[i]);
-    return pg_batch_add(pg, &sql_record, &args);
+    return pg_batch_add(pg, repeated ? &sql_record_repeated : &sql_record, &args);
 }
 
 err operation_expire(struct pg *pg, struct arena *arena, int64_t before, int limit)

@@ -15,6 +15,7 @@ struct operation {
     struct str request_hash, fact;
     int64_t at;    /* Unix ms */
     bool recorded; /* read from the table, not made just now */
+    bool repeated; /* made just now, and the table has an older outcome of the command */
 };
 
 extern const char *const operation_workers[]; /* every worker, from the build; ended by NULL */
@@ -28,8 +29,10 @@ MUST_CHECK err operation_find(struct pg *pg, struct arena *arena, const char *wo
 
 MUST_CHECK err operation_lookup(struct pg *pg, struct arena *arena, const struct uuid *ids, size_t count,
                                 struct operation **ret, size_t *ret_count);
-/* Adds the rows to the batch under way. One that is there already stays as it is, but for AGGREGATE_PARKED: a command
- * that met a parked key is decided anew when it is sent again. No two rows may have one command id. */
-MUST_CHECK err operation_record(struct pg *pg, struct arena *arena, const struct operation *const *rows, size_t count);
+/* Adds the rows to the batch under way. One that is there already fails it (REJECT, SQLSTATE 23505), or, when that is
+ * expected (`repeated`, which costs twice as much), stays as it is, but for AGGREGATE_PARKED: a command that met a
+ * parked key is decided anew when it is sent again. No two rows may have one command id. */
+MUST_CHECK err operation_record(struct pg *pg, struct arena *arena, const struct operation *const *rows, size_t count,
+                                bool repeated);
 /* Forgets what is older than `before` (Unix ms), at most `limit` rows. */
 MUST_CHECK err operation_expire(struct pg *pg, struct arena *arena, int64_t before, int limit);

@@ -72,6 +72,7 @@ static err settle_facts(struct repair *r, struct partition *p, size_t first)
     commit_init(w, &c, &r->arena, r->count, r->count);
     c.from[0] = c.to[0] = p->at;
     c.partition_count = 1;
+    c.repeated = true;
     for (size_t i = first; i < r->count; i++) {
         const struct parked_request *request = &r->requests[i];
         if (!same_key(head, request) || request->discard)

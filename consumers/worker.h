@@ -45,8 +45,10 @@ struct stream_worker {
      * point into the command. */
     int (*decide)(const void *state, const struct any_record *command, struct any_record *ret_fact);
     void (*evolve)(void *state, const struct any_record *fact);
-    /* Facts in log order, possibly of several partitions. Adds to the batch that the loop has begun on pg. */
-    err (*fold)(struct pg *pg, struct arena *arena, const struct placed_fact *facts, size_t count) MUST_CHECK;
+    /* Facts in log order, possibly of several partitions. Adds to the batch that the loop has begun on pg. `state` has
+     * evolved by these facts from what the rows say (and so may tell that a row needs no change), or is NULL. */
+    err (*fold)(struct pg *pg, struct arena *arena, const void *state, const struct placed_fact *facts,
+                size_t count) MUST_CHECK;
     err (*cache)(struct redis *redis, struct arena *arena, const struct placed_fact *facts, size_t count) MUST_CHECK;
 };
 

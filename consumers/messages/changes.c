@@ -90,7 +90,7 @@ static void member_begins(struct changes *c, struct arena *arena, struct uuid ro
     member->joined_at = at;
     member->joined_seq = seq;
     member->role = role;
-    member->posted_seq = member->slow_until = 0;
+    member->first_posted = member->posted = member->slow_until = 0;
 }
 
 static void member_ends(struct changes *c, struct arena *arena, struct uuid room, struct uuid user)
@@ -98,7 +98,7 @@ static void member_ends(struct changes *c, struct arena *arena, struct uuid room
     struct member_change *member = member_change(c, arena, room, user);
     member->ended = true;
     member->begun = member->has_role = false;
-    member->posted_seq = member->slow_until = 0;
+    member->first_posted = member->posted = member->slow_until = 0;
     room_change(c, arena, room)->joined--;
 }
 
@@ -187,7 +187,9 @@ static void add_posted(struct changes *c, struct arena *arena, const struct mess
 {
     room_change(c, arena, f->room_id)->last_seq = f->seq;
     struct member_change *sender = member_change(c, arena, f->room_id, f->meta.actor);
-    sender->posted_seq = f->seq;
+    sender->posted = f->seq;
+    if (sender->first_posted == 0)
+        sender->first_posted = f->seq;
     if (f->slow_until)
         sender->slow_until = f->slow_until;
     if (f->thread)

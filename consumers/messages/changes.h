@@ -25,7 +25,8 @@ struct member_change {
     int64_t joined_seq;
     bool has_role;
     enum member_role role;
-    int64_t posted_seq, slow_until; /* 0: unchanged */
+    int64_t slow_until;           /* 0: unchanged */
+    int64_t first_posted, posted; /* the person's own oldest and newest message of the batch; 0: none */
     bool invitation_touched, ban_touched;
     const struct member_invited *invited; /* touched: NULL: no more */
     const struct member_banned *banned;

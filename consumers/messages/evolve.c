@@ -2,6 +2,7 @@
 #include <assert.h>
 
 #include "consumers/messages/decide.h"
+#include "consumers/messages/row.h"
 
 static struct room *room_of(struct rooms_state *s, struct uuid id)
 {
@@ -15,7 +16,7 @@ static void member_begins(struct rooms_state *s, struct uuid room, struct uuid u
     struct member *member = rooms_state_claim_member(s, room, user);
     member->presence = PRESENCE_PRESENT;
     member->role = role;
-    member->slow_until = 0;
+    member->slow_until = member->posted_block = member->block_since = 0;
     member->invited_by = uuid_nil;
 }
 
@@ -55,8 +56,13 @@ static void evolve_changed(struct rooms_state *s, const struct room_changed *f)
 static void evolve_posted(struct rooms_state *s, const struct message_posted *f)
 {
     room_of(s, f->room_id)->last_seq = f->seq;
+    struct member *sender = rooms_state_claim_member(s, f->room_id, f->meta.actor);
     if (f->slow_until)
-        rooms_state_claim_member(s, f->room_id, f->meta.actor)->slow_until = f->slow_until;
+        sender->slow_until = f->slow_until;
+    if (sender->posted_block != row_block(f->seq)) {
+        sender->posted_block = row_block(f->seq);
+        sender->block_since = f->seq;
+    }
     if (f->scheduled)
         rooms_state_claim_scheduled(s, f->message_id)->presence = PRESENCE_ABSENT;
     /* Nobody has asked for it: load will find it in PostgreSQL. */

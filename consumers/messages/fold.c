@@ -1,5 +1,5 @@
 /* Brings a batch of facts of the stream rooms into the projection, each kind of row with one statement, whatever the
- * batch's size. A batch of nothing but messages takes three: rooms, members, messages.
+ * batch's size. A batch of nothing but messages takes two: rooms, messages.
  *
  * What the batch comes to is added up first (changes.h), so that a row is written once a batch: a room that was created
  * in it is inserted with its final numbers, any other is updated. Where rows come and go, all that the batch touched
@@ -52,7 +52,7 @@ static const struct pg_statement delete_members = {
 
 static const struct pg_statement insert_members = {
     "messages_insert_members",
-    "INSERT INTO messages.members (room_id, user_id, role, joined_at, joined_seq, posted_seq, slow_until)"
+    "INSERT INTO messages.members (room_id, user_id, role, joined_at, joined_seq, posted_block, slow_until)"
     " SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::smallint[]), unnest($4::timestamptz[]),"
     "        unnest($5::bigint[]), unnest($6::bigint[]), unnest($7::timestamptz[])",
 };
@@ -60,11 +60,12 @@ static const struct pg_statement insert_members = {
 static const struct pg_statement update_members = {
     "messages_update_members",
     "UPDATE messages.members m"
-    "   SET role = COALESCE(c.role, m.role), posted_seq = COALESCE(c.posted_seq, m.posted_seq),"
+    "   SET role = COALESCE(c.role, m.role), posted_block = GREATEST(c.posted_block, m.posted_block),"
     "       slow_until = COALESCE(c.slow_until, m.slow_until)"
     "  FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::bigint[], $5::timestamptz[])"
-    "       AS c (room_id, user_id, role, posted_seq, slow_until)"
-    " WHERE m.room_id = c.room_id AND m.user_id = c.user_id",
+    "       AS c (room_id, user_id, role, posted_block, slow_until)"
+    " WHERE m.room_id = c.room_id AND m.user_id = c.user_id"
+    "   AND (c.role IS NOT NULL OR c.slow_until IS NOT NULL OR m.posted_block < c.posted_block)",
 };
 
 static const struct pg_statement delete_invitations = {
@@ -259,7 +260,7 @@ static err fold_begun(struct pg *pg, struct arena *arena, const struct changes *
         pg_array_int2(roles, row_of_member_role(m->role));
         pg_array_time(times, m->joined_at);
         pg_array_int8(joined, m->joined_seq);
-        pg_array_int8(posted, m->posted_seq);
+        pg_array_int8(posted, row_block(m->posted));
         array_time_or_null(slow, m->slow_until);
     }
     if (pg_array_count(rooms) == 0)
@@ -269,14 +270,27 @@ static err fold_begun(struct pg *pg, struct arena *arena, const struct changes *
     return pg_batch_add(pg, &insert_members, &args);
 }
 
-static err fold_went_on(struct pg *pg, struct arena *arena, const struct changes *c)
+/* Most posts change nothing here: their sender has posted in this block of the room's messages before. */
+static bool member_went_on(const struct rooms_state *state, const struct member_change *m)
+{
+    if (m->begun || m->ended)
+        return false;
+    if (m->has_role || m->slow_until)
+        return true;
+    if (m->posted == 0)
+        return false;
+    const struct member *known = state ? rooms_state_member(state, m->key.room, m->key.user) : NULL;
+    return !known || known->block_since >= m->first_posted;
+}
+
+static err fold_went_on(struct pg *pg, struct arena *arena, const struct rooms_state *state, const struct changes *c)
 {
     const size_t n = c->member_count;
     struct pg_array *rooms = pg_array(arena, PG_UUID, n), *users = pg_array(arena, PG_UUID, n);
     struct pg_array *roles = pg_array(arena, PG_INT2, n), *posted = pg_array(arena, PG_INT8, n);
     struct pg_array *slow = pg_array(arena, PG_TIMESTAMPTZ, n);
     for (const struct member_change *m = c->first_member; m; m = m->next) {
-        if (m->begun || m->ended || !(m->has_role || m->posted_seq))
+        if (!member_went_on(state, m))
             continue;
         pg_array_uuid(rooms, m->key.room);
         pg_array_uuid(users, m->key.user);
@@ -284,7 +298,7 @@ static err fold_went_on(struct pg *pg, struct arena *arena, const struct changes
             pg_array_int2(roles, row_of_member_role(m->role));
         else
             pg_array_null(roles);
-        array_int8_or_null(posted, m->posted_seq);
+        array_int8_or_null(posted, row_block(m->posted));
         array_time_or_null(slow, m->slow_until);
     }
     if (pg_array_count(rooms) == 0)
@@ -342,7 +356,7 @@ static err fold_banned(struct pg *pg, struct arena *arena, const struct changes 
     return pg_batch_add(pg, &insert_bans, &args);
 }
 
-err rooms_fold(struct pg *pg, struct arena *arena, const struct placed_fact *facts, size_t count)
+err rooms_fold(struct pg *pg, struct arena *arena, const void *state, const struct placed_fact *facts, size_t count)
 {
     struct changes changes;
     changes_init(&changes);
@@ -356,7 +370,7 @@ err rooms_fold(struct pg *pg, struct arena *arena, const struct placed_fact *fac
         TRY(fold_versioned(pg, arena, &changes));
     TRY(fold_keys(pg, arena, &changes, &delete_members, member_ended));
     TRY(fold_begun(pg, arena, &changes));
-    TRY(fold_went_on(pg, arena, &changes));
+    TRY(fold_went_on(pg, arena, state, &changes));
     TRY(fold_invited(pg, arena, &changes));
     TRY(fold_banned(pg, arena, &changes));
     return fold_messages(pg, arena, &changes, facts, count);

@@ -11,7 +11,7 @@ static const struct pg_statement load_rooms = {
 /* How each person stands to each room: a member (role), invited, banned. */
 static const struct pg_statement load_members = {
     "messages_load_members",
-    "SELECT k.room_id, k.user_id, m.role, m.slow_until, i.invited_by, b.user_id IS NOT NULL, b.until"
+    "SELECT k.room_id, k.user_id, m.role, m.slow_until, i.invited_by, b.user_id IS NOT NULL, b.until, m.posted_block"
     "  FROM unnest($1::uuid[], $2::uuid[]) AS k (room_id, user_id)"
     "  LEFT JOIN messages.members m ON m.room_id = k.room_id AND m.user_id = k.user_id"
     "  LEFT JOIN messages.invitations i ON i.room_id = k.room_id AND i.user_id = k.user_id"
@@ -379,6 +379,7 @@ static void read_member(struct rooms_state *s, const PGresult *r, int row)
         member->presence = PRESENCE_PRESENT;
         member->role = member_role_of_row(pg_int(r, row, 2));
         member->slow_until = pg_null(r, row, 3) ? 0 : pg_time(r, row, 3);
+        member->posted_block = pg_int(r, row, 7);
     }
     member->invited_by = pg_uuid(r, row, 4);
     if (pg_bool(r, row, 5))

@@ -9,6 +9,16 @@
 enum { ROW_ROOM_PUBLIC = 1, ROW_ROOM_PRIVATE = 2, ROW_ROOM_DIRECT = 3 };
 enum { ROW_MEMBER_OWNER = 1, ROW_MEMBER_PLAIN = 2, ROW_MEMBER_ADMIN = 3, ROW_MEMBER_READ_ONLY = 4 };
 
+/* A member's row knows in which block of ROW_BLOCK messages their own newest one is, so that it does not change with
+ * each: in number block * ROW_BLOCK or one of those before it. Block 0: none. The number stands in tables.sql and
+ * view.c, too. */
+enum { ROW_BLOCK = 64 };
+
+static inline int64_t row_block(int64_t seq)
+{
+    return (seq + ROW_BLOCK - 1) / ROW_BLOCK;
+}
+
 static inline int16_t row_of_room_kind(enum room_kind kind)
 {
     switch (kind) {

@@ -33,6 +33,8 @@ struct member {
     struct member_key key;
     enum member_role role;  /* of a member */
     int64_t slow_until;     /* of a member; Unix ms */
+    int64_t posted_block;   /* of a member: see row.h; 0: posted nothing yet */
+    int64_t block_since;    /* number of the message that made it so; 0: it was loaded */
     struct uuid invited_by; /* nil: not invited */
     int64_t banned_until;   /* Unix ms; BANNED_FOR_EVER; 0: not banned */
     enum presence presence;

@@ -7,7 +7,8 @@
 
 err rooms_load(void *state, struct pg *pg, struct arena *arena, const struct any_record *const *records, size_t count,
                bool facts) MUST_CHECK;
-err rooms_fold(struct pg *pg, struct arena *arena, const struct placed_fact *facts, size_t count) MUST_CHECK;
+err rooms_fold(struct pg *pg, struct arena *arena, const void *state, const struct placed_fact *facts,
+               size_t count) MUST_CHECK;
 
 err rooms_due(struct pg *pg, struct arena *arena, const int32_t *partitions, size_t count, int64_t now_ms,
               struct any_record ***ret, size_t *ret_count) MUST_CHECK;

@@ -176,3 +176,10 @@ CREATE INDEX read_marks_room ON messages.read_marks (room_id, user_id);
 
 -- Offset of the signal that said so: an older one changes nothing.
 ALTER TABLE messages.read_marks ADD COLUMN position bigint NOT NULL DEFAULT -1;
+
+-- migration 4
+
+-- Not the person's own newest message any more, but the block of 64 messages it is in (row.h): a post that is not the first
+-- of its sender in a block changes nothing here.
+ALTER TABLE messages.members RENAME COLUMN posted_seq TO posted_block;
+UPDATE messages.members SET posted_block = (posted_block + 63) / 64 WHERE posted_block > 0;

@@ -29,14 +29,25 @@ const struct pg_statement sql_find_room = {
     " WHERE r.room_id = $1 AND (r.kind = 1 OR u.user_id IS NOT NULL)",
 };
 
-/* What is unread needs no counting of messages: the numbers after the newest one that the member u has read, has posted
- * or found on joining, but for those that were deleted. k: the read mark. */
-#define SEEN "GREATEST(k.seq, u.posted_seq, u.joined_seq)"
+/* How far the member u of room r has seen: what they have read (k: the read mark), found on joining, or posted (own:
+ * the newest, when it is newer; it is looked for in one block of messages, ROW_BLOCK in row.h, and only if it can be
+ * there).
+ */
+#define READ "GREATEST(k.seq, u.joined_seq)"
+#define WITH_SEEN                                                                                                      \
+    "  LEFT JOIN messages.read_marks k ON k.user_id = u.user_id AND k.room_id = r.room_id"                             \
+    "  LEFT JOIN LATERAL (SELECT o.seq FROM messages.messages o"                                                       \
+    "       WHERE " READ " < LEAST(u.posted_block * 64, r.last_seq) AND o.room_id = r.room_id"                         \
+    "         AND o.seq > GREATEST(k.seq, u.joined_seq, (u.posted_block - 1) * 64) AND o.seq <= u.posted_block * 64"   \
+    "         AND o.sender_id = u.user_id ORDER BY o.seq DESC LIMIT 1) AS own ON true"
+#define SEEN "GREATEST(k.seq, u.joined_seq, own.seq)"
+
+/* What is unread are the numbers after that, but for those that were deleted: nothing is counted but these. */
 #define UNREAD                                                                                                         \
     "r.last_seq - " SEEN " - (SELECT count(*) FROM messages.messages d"                                                \
-    " WHERE d.room_id = r.room_id AND d.deleted_at IS NOT NULL AND d.seq > " SEEN ")"
+    " WHERE r.last_seq > " SEEN " AND d.room_id = r.room_id AND d.deleted_at IS NOT NULL AND d.seq > " SEEN ")"
 #define WITH_UNREAD                                                                                                    \
-    "  LEFT JOIN messages.read_marks k ON k.user_id = u.user_id AND k.room_id = r.room_id"                             \
+    WITH_SEEN                                                                                                          \
     "  LEFT JOIN messages.messages m ON m.room_id = r.room_id AND m.seq = r.last_seq AND u.user_id IS NOT NULL"
 
 /* $1 room, $2 viewer. */
@@ -112,8 +123,7 @@ static const struct pg_statement list_read = {
     "messages_list_read",
     "SELECT u.user_id, LEAST(" SEEN ", r.last_seq)"
     "  FROM messages.rooms r JOIN messages.members u ON u.room_id = r.room_id"
-    "  LEFT JOIN messages.read_marks k ON k.user_id = u.user_id AND k.room_id = r.room_id"
-    " WHERE r.room_id = $1 ORDER BY u.user_id LIMIT 50",
+    "" WITH_SEEN " WHERE r.room_id = $1 ORDER BY u.user_id LIMIT 50",
 };
 
 struct room_view room_of(struct arena *arena, const PGresult *r, int row, struct uuid viewer)

@@ -461,8 +461,9 @@ static err fold_terms(struct pg *pg, struct arena *arena, const struct account_c
     return OK;
 }
 
-err accounts_fold(struct pg *pg, struct arena *arena, const struct placed_fact *facts, size_t count)
+err accounts_fold(struct pg *pg, struct arena *arena, const void *state, const struct placed_fact *facts, size_t count)
 {
+    (void)state;
     struct account_changes changes = { .end = &changes.first };
     for (size_t i = 0; i < count; i++)
         changes_add(&changes, arena, &facts[i]);

@@ -209,8 +209,9 @@ static err fold_updated(struct pg *pg, struct arena *arena, const struct session
     return send(pg, arena, &update_sessions, columns, COLUMNS);
 }
 
-err sessions_fold(struct pg *pg, struct arena *arena, const struct placed_fact *facts, size_t count)
+err sessions_fold(struct pg *pg, struct arena *arena, const void *state, const struct placed_fact *facts, size_t count)
 {
+    (void)state;
     struct session_changes changes = { .end = &changes.first };
     for (size_t i = 0; i < count; i++)
         changes_add(&changes, arena, &facts[i]);

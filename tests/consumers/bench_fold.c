@@ -1,15 +1,23 @@
-/* How fast one process folds messages into the projection, with its indexes. Not a test: run it by hand,
+/* How fast one process folds messages into the projection, with its indexes, the checkpoint and the outcomes, as the
+ * loop does. Not a test: run it by hand,
  *     AETHER_TEST_POSTGRES_DSN=… build/tests/consumers/bench_fold [facts, default 1000000] [rooms 1000] [batch 2000] …
  * Each further argument is another batch size. Prints facts a second, how long the server was waited for, and bytes a
  * row. */
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "consumers/checkpoint.h"
 #include "consumers/messages/streams.h"
+#include "consumers/operation.h"
 #include "ops/runtime/clock.h"
 #include "tests/consumers/database.h"
 
-#define BODY_LEN 120
+#define BODY_LEN   120
+#define FACT_LEN   300
+#define PARTITIONS 6
+#define MEMBERS    16 /* of each room; they post in it */
+
+extern const struct migration worker_tables_migrations[];
 
 struct load {
     size_t facts, rooms;
@@ -24,6 +32,65 @@ static uint64_t any(struct load *l)
     l->chance ^= l->chance >> 7;
     l->chance ^= l->chance << 17;
     return l->chance >> 11;
+}
+
+/* The person of this number among the members of a room. */
+static struct uuid member_of(const struct load *l, size_t room, size_t number)
+{
+    return l->user_ids[(room + number) % l->rooms];
+}
+
+static void evolve(struct database *d, const struct stream_worker *worker, void *state, struct arena *arena,
+                   const struct placed_fact *placed, size_t count)
+{
+    const struct any_record **facts = ARENA_ARRAY(arena, const struct any_record *, count);
+    for (size_t i = 0; i < count; i++)
+        facts[i] = placed[i].fact;
+    if (worker->load(state, d->pg, arena, facts, count, true) != OK) {
+        fprintf(stderr, "load: %s\n", err_message());
+        exit(1);
+    }
+    for (size_t i = 0; i < count; i++)
+        worker->evolve(state, facts[i]);
+}
+
+/* The transaction of the loop (commit.c). Returns the microseconds until all was queued. */
+static int64_t commit(struct database *d, const struct stream_worker *worker, const void *state, struct arena *arena,
+                      const struct placed_fact *placed, size_t count, struct checkpoint *at)
+{
+    static char fact[FACT_LEN];
+    const int64_t began = clock_mono_us();
+    struct operation *operations = ARENA_ARRAY(arena, struct operation, count);
+    const struct operation **rows = ARENA_ARRAY(arena, const struct operation *, count);
+    struct checkpoint *to = ARENA_ARRAY(arena, struct checkpoint, PARTITIONS);
+    for (size_t i = 0; i < count; i++) {
+        operations[i] = (struct operation){ .command_id = uuid_v7(placed[i].fact->meta.at),
+                                            .actor = placed[i].fact->meta.actor,
+                                            .stream = STR("rooms"),
+                                            .fact_offset = placed[i].offset,
+                                            .request_hash = { fact, 32 },
+                                            .fact = { fact, sizeof fact },
+                                            .at = placed[i].fact->meta.at };
+        rows[i] = &operations[i];
+    }
+    for (size_t i = 0; i < PARTITIONS; i++) {
+        to[i] = at[i];
+        to[i].next_offset++;
+    }
+    if (pg_batch_begin(d->pg) != OK || pg_batch_add(d->pg, &pg_sql_begin, NULL) != OK ||
+        checkpoint_advance(d->pg, arena, at, to, PARTITIONS) != OK ||
+        worker->fold(d->pg, arena, state, placed, count) != OK ||
+        operation_record(d->pg, arena, rows, count, false) != OK || pg_batch_add(d->pg, &pg_sql_commit, NULL) != OK) {
+        fprintf(stderr, "fold: %s\n", err_message());
+        exit(1);
+    }
+    const int64_t queued = clock_mono_us();
+    if (pg_batch_end(d->pg, NULL, 0) != OK) {
+        fprintf(stderr, "fold: %s\n", err_message());
+        exit(1);
+    }
+    memcpy(at, to, PARTITIONS * sizeof *to);
+    return queued - began;
 }
 
 /* Microseconds of CPU that the server's process for this connection has used; 0 when it is not on this machine. */
@@ -45,16 +112,24 @@ static int64_t server_cpu_us(struct database *d)
 
 static void create_rooms(struct load *l, struct database *d, const struct stream_worker *worker)
 {
-    struct rooms_fact *facts = mem_alloc(l->rooms * sizeof *facts);
-    struct placed_fact *placed = mem_alloc(l->rooms * sizeof *placed);
-    for (size_t i = 0; i < l->rooms; i++) {
-        facts[i].type = ROOMS_ROOM_CREATED;
-        facts[i].room_created = (struct room_created){ .meta = { .actor = l->user_ids[i], .at = 1700000000000 },
-                                                       .room_id = l->room_ids[i],
-                                                       .name = { .clear = STR("room"), .state = OPEN } };
+    const size_t count = l->rooms * MEMBERS;
+    struct rooms_fact *facts = mem_alloc(count * sizeof *facts);
+    struct placed_fact *placed = mem_alloc(count * sizeof *placed);
+    for (size_t i = 0; i < count; i++) {
+        const size_t room = i / MEMBERS, number = i % MEMBERS;
+        const struct uuid user = member_of(l, room, number);
+        const struct meta meta = { .actor = user, .at = 1700000000000 };
+        facts[i].type = number == 0 ? ROOMS_ROOM_CREATED : ROOMS_MEMBER_JOINED;
+        if (number == 0)
+            facts[i].room_created = (struct room_created){ .meta = meta,
+                                                           .room_id = l->room_ids[room],
+                                                           .name = { .clear = STR("room"), .state = OPEN } };
+        else
+            facts[i].member_joined =
+                (struct member_joined){ .meta = meta, .room_id = l->room_ids[room], .user_id = user };
         placed[i] = (struct placed_fact){ (const struct any_record *)&facts[i], 0, (int64_t)i };
     }
-    database_fold(d, worker, placed, l->rooms, 0);
+    database_fold(d, worker, placed, count, 0);
     free(facts);
     free(placed);
 }
@@ -67,7 +142,9 @@ static void run(struct load *l, size_t batch)
     const struct stream_worker *worker = messages_definition.streams[0];
     struct database d;
     database_create(&d, definitions);
-    database_run(&d, "SET synchronous_commit = on");
+    database_run(&d, "SET synchronous_commit = on; SET search_path = messages, public");
+    for (const struct migration *m = worker_tables_migrations; m->number; m++)
+        database_run(&d, m->sql);
     memset(l->last_seq, 0, l->rooms * sizeof *l->last_seq);
     create_rooms(l, &d, worker);
 
@@ -76,6 +153,15 @@ static void run(struct load *l, size_t batch)
     struct rooms_fact *facts = mem_alloc(batch * sizeof *facts);
     struct placed_fact *placed = mem_alloc(batch * sizeof *placed);
     int64_t queueing = 0, waiting = 0;
+    void *state = worker->state_create();
+    struct checkpoint checkpoints[PARTITIONS];
+    const int64_t ends[PARTITIONS] = { 0 };
+    for (int i = 0; i < PARTITIONS; i++)
+        checkpoints[i] = (struct checkpoint){ .stream = "rooms", .partition = i };
+    if (checkpoint_load(d.pg, &arena, checkpoints, ends, PARTITIONS) != OK) {
+        fprintf(stderr, "checkpoint: %s\n", err_message());
+        exit(1);
+    }
     const int64_t cpu_began = server_cpu_us(&d);
     for (size_t at = 0; at < l->facts; at += batch) {
         const size_t count = batch < l->facts - at ? batch : l->facts - at;
@@ -83,27 +169,20 @@ static void run(struct load *l, size_t batch)
             const size_t room = any(l) % l->rooms;
             facts[i].type = ROOMS_MESSAGE_POSTED;
             facts[i].message_posted = (struct message_posted){
-                .meta = { .actor = l->user_ids[any(l) % l->rooms], .at = 1700000000000 + (int64_t)at },
+                .meta = { .actor = member_of(l, room, any(l) % MEMBERS), .at = 1700000000000 + (int64_t)at },
                 .room_id = l->room_ids[room],
                 .message_id = uuid_v7(1700000000000 + (int64_t)(at + i)),
                 .seq = ++l->last_seq[room],
                 .body = { .clear = { body, BODY_LEN }, .state = OPEN },
             };
-            placed[i] = (struct placed_fact){ (const struct any_record *)&facts[i], 0, (int64_t)(l->rooms + at + i) };
+            placed[i] =
+                (struct placed_fact){ (const struct any_record *)&facts[i], 0, (int64_t)(l->rooms * MEMBERS + at + i) };
         }
+        evolve(&d, worker, state, &arena, placed, count);
         const int64_t began = clock_mono_us();
-        if (pg_batch_begin(d.pg) != OK || pg_batch_add(d.pg, &pg_sql_begin, NULL) != OK ||
-            worker->fold(d.pg, &arena, placed, count) != OK || pg_batch_add(d.pg, &pg_sql_commit, NULL) != OK) {
-            fprintf(stderr, "fold: %s\n", err_message());
-            exit(1);
-        }
-        const int64_t queued = clock_mono_us();
-        if (pg_batch_end(d.pg, NULL, 0) != OK) {
-            fprintf(stderr, "fold: %s\n", err_message());
-            exit(1);
-        }
-        queueing += queued - began;
-        waiting += clock_mono_us() - queued;
+        const int64_t queued = commit(&d, worker, state, &arena, placed, count, checkpoints);
+        queueing += queued;
+        waiting += clock_mono_us() - began - queued;
         arena_reset(&arena);
     }
     const int64_t cpu = server_cpu_us(&d) - cpu_began;
@@ -125,6 +204,7 @@ static void run(struct load *l, size_t batch)
     arena_finish(&arena);
     free(facts);
     free(placed);
+    worker->state_destroy(state);
     database_destroy(&d);
 }
 

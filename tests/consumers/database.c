@@ -111,6 +111,12 @@ struct str database_value(struct database *d, struct arena *arena, const char *s
 void database_fold(struct database *d, const struct stream_worker *worker, const struct placed_fact *facts,
                    size_t count, size_t size)
 {
+    database_fold_evolved(d, worker, NULL, facts, count, size);
+}
+
+void database_fold_evolved(struct database *d, const struct stream_worker *worker, const void *state,
+                           const struct placed_fact *facts, size_t count, size_t size)
+{
     struct arena arena;
     arena_init(&arena, 0);
     MUST(pg_batch_begin(d->pg));
@@ -118,7 +124,7 @@ void database_fold(struct database *d, const struct stream_worker *worker, const
     for (size_t at = 0; at < count; at += size) {
         if (size == 0 || size > count - at)
             size = count - at;
-        MUST(worker->fold(d->pg, &arena, facts + at, size));
+        MUST(worker->fold(d->pg, &arena, state, facts + at, size));
     }
     MUST(pg_batch_add(d->pg, &pg_sql_commit, NULL));
     MUST(pg_batch_end(d->pg, NULL, 0));

@@ -24,3 +24,6 @@ struct str database_value(struct database *d, struct arena *arena, const char *s
 /* Folds the facts in one transaction, in calls of `size` facts (0: all at once). */
 void database_fold(struct database *d, const struct stream_worker *worker, const struct placed_fact *facts,
                    size_t count, size_t size);
+/* With a state that has evolved by them. */
+void database_fold_evolved(struct database *d, const struct stream_worker *worker, const void *state,
+                           const struct placed_fact *facts, size_t count, size_t size);

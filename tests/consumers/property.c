@@ -122,7 +122,8 @@ static void play_batch(struct play *p, uint32_t story, size_t size)
         p->accepted++;
     }
     if (p->log.count > from)
-        database_fold(p->database, worker, p->log.facts + from, p->log.count - from, any(3) ? 0 : 1 + any(4));
+        database_fold_evolved(p->database, worker, p->state, p->log.facts + from, p->log.count - from,
+                              any(3) ? 0 : 1 + any(4));
 }
 
 /* The state that evolved and one that is loaded answer every question alike. */

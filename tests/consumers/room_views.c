@@ -271,7 +271,7 @@ START_TEST(a_fact_that_is_folded_twice_is_an_error)
                                       .message_posted = { .room_id = id('r', 1), .seq = 1, .body = text("twice") } };
     const struct placed_fact placed = { (const struct any_record *)&again, 0, position };
     ck_assert_int_eq(pg_batch_begin(db.pg), OK);
-    ck_assert_int_eq(messages_definition.streams[0]->fold(db.pg, &arena, &placed, 1), OK);
+    ck_assert_int_eq(messages_definition.streams[0]->fold(db.pg, &arena, NULL, &placed, 1), OK);
     ck_assert_int_eq(pg_batch_end(db.pg, NULL, 0), REJECT);
     ck_assert_str_eq(pg_sqlstate(db.pg), "23505");
 }

@@ -80,6 +80,32 @@ def test_facts_of_another_owner_between_ours_are_what_counts(stack, mended, ada,
     assert ada.say(room, "next")["seq"] == 5
 
 
+def test_an_outcome_that_somebody_else_writes_meanwhile_costs_no_fact(stack, mended, ada, room, tmp_path):
+    """The same command in two partitions at once (one key for two rooms): its outcome is not there when it is looked up, and is when
+    it is to be written. The first one stays; what was posted is folded, not parked."""
+    schemas, ours, message = log.Schemas(), str(uuid.uuid4()), str(uuid.uuid4())
+    ada.say(room, "first")
+    command, = [r for r in log.read(stack.bootstrap(), "rooms.commands") if r.key == room.encode()][-1:]
+    fields = schemas.decode(command.value)[1]
+    copied = "command_id, actor, rejection, stream, partition, fact_offset, request_hash, fact, at"
+
+    def change(fields):
+        fields["message_id"] = typed(fields["message_id"], message)
+        fields["meta"]["id"] = fields["meta"]["command_id"] = typed(fields["meta"]["id"], ours)
+
+    with contextlib.closing(stack.connect()) as other:
+        other.cursor().execute(f"INSERT INTO messages.operations ({copied}) SELECT %s, {copied.partition(', ')[2]} FROM messages.operations"
+                               " WHERE command_id = %s", (ours, str(fields["meta"]["command_id"])))
+        log.produce(stack.bootstrap(), "rooms.commands", command.partition, schemas.edited(command.value, change), room, scratch=tmp_path)
+        wait_until(lambda: stack.sql(f"SELECT count(*) {WAITING}")[0][0] == 1, 20, "the worker waits for the other one's row")
+        other.commit()
+    wait_until(lambda: len(ada.history(room)) == 2, 30, "the second message folded")
+    assert ada.history(room)[1]["id"] == message
+    assert ada.say(room, "third")["seq"] == 3
+    assert stack.sql("SELECT count(*) FROM messages.parked WHERE key = %s", (room,))[0][0] == 0
+    assert history.duplicates(stack) == []
+
+
 def typed(like, text):
     """A UUID as this Avro reader gives it: an object or text."""
     return type(like)(text)
