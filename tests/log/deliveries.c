@@ -40,7 +40,12 @@ struct deliveries *deliveries_start(const char *bootstrap, bool own_thread, cons
     struct deliveries *d = mem_alloc(sizeof *d);
     d->config = deliveries_settings(all);
     pthread_mutex_init(&d->mutex, NULL);
-    pthread_cond_init(&d->changed, NULL);
+    d->own_thread = own_thread;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&d->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     if (producer_create(d->config, "test", own_thread, on_delivered, d, &d->producer) != OK) {
         fprintf(stderr, "%s\n", err_message());
         abort();
@@ -72,39 +77,34 @@ err deliveries_append(struct deliveries *d, const char *topic, int32_t partition
     return producer_append(d->producer, &append);
 }
 
+bool deliveries_wait(struct deliveries *d, size_t count, int timeout_ms)
+{
+    const int64_t until = clock_mono_us() + timeout_ms * 1000LL;
+    if (!d->own_thread) { /* callbacks run within the poll; each poll gives up what is overdue */
+        while (d->count < count && clock_mono_us() < until)
+            producer_poll(d->producer, timeout_ms < 50 ? timeout_ms : 50);
+        return d->count >= count;
+    }
+    const struct timespec deadline = { .tv_sec = until / 1000000, .tv_nsec = until % 1000000 * 1000 };
+    pthread_mutex_lock(&d->mutex);
+    while (d->count < count && pthread_cond_timedwait(&d->changed, &d->mutex, &deadline) == 0)
+        ;
+    const bool enough = d->count >= count;
+    pthread_mutex_unlock(&d->mutex);
+    return enough;
+}
+
 bool deliveries_append_within(struct deliveries *d, const char *topic, int32_t partition, size_t n, int timeout_ms)
 {
     int64_t until = clock_mono_us() + timeout_ms * 1000LL;
     err e;
     while ((e = deliveries_append(d, topic, partition, n)) == RETRY && clock_mono_us() < until) {
-        producer_poll(d->producer, 2);
-        nanosleep(&(struct timespec){ .tv_nsec = 2000000 }, NULL);
+        pthread_mutex_lock(&d->mutex);
+        const size_t seen = d->count;
+        pthread_mutex_unlock(&d->mutex);
+        deliveries_wait(d, seen + 1, 20); /* a full queue has room then; a broker that comes back is seen by asking */
     }
     return e == OK;
-}
-
-bool deliveries_wait(struct deliveries *d, size_t count, int timeout_ms)
-{
-    int64_t until = clock_mono_us() + timeout_ms * 1000LL;
-    pthread_mutex_lock(&d->mutex);
-    while (d->count < count && clock_mono_us() < until) {
-        pthread_mutex_unlock(&d->mutex);
-        producer_poll(d->producer, 10);
-        pthread_mutex_lock(&d->mutex);
-        if (d->count >= count)
-            break;
-        struct timespec soon;
-        clock_gettime(CLOCK_REALTIME, &soon);
-        soon.tv_nsec += 2000000;
-        if (soon.tv_nsec >= 1000000000) {
-            soon.tv_sec++;
-            soon.tv_nsec -= 1000000000;
-        }
-        pthread_cond_timedwait(&d->changed, &d->mutex, &soon);
-    }
-    bool enough = d->count >= count;
-    pthread_mutex_unlock(&d->mutex);
-    return enough;
 }
 
 struct delivery_seen deliveries_of(struct deliveries *d, size_t n)

@@ -17,6 +17,7 @@ struct delivery_seen {
 struct deliveries {
     struct config *config;
     struct producer *producer;
+    bool own_thread;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     size_t count;
@@ -36,7 +37,7 @@ MUST_CHECK err deliveries_append(struct deliveries *d, const char *topic, int32_
 /* As deliveries_append, again and again while it says RETRY; false when it still does after timeout_ms. */
 bool deliveries_append_within(struct deliveries *d, const char *topic, int32_t partition, size_t n, int timeout_ms);
 
-/* Waits until there are `count` of them; polls when the producer has no thread. False after timeout_ms. */
+/* Waits until there are `count` of them (without an own thread: polls). False after timeout_ms. */
 bool deliveries_wait(struct deliveries *d, size_t count, int timeout_ms);
 /* The one of append `n`, which must be there. */
 struct delivery_seen deliveries_of(struct deliveries *d, size_t n);
