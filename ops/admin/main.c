@@ -324,9 +324,12 @@ static const struct {
     { "retire-master-key", 0, 0, run_retire },
 };
 
-static int usage(void)
+/* `word` of the command line is wrong; NULL: there is none. */
+static int usage(const char *word, const char *wrong)
 {
     fprintf(stderr, "usage: aether-admin %s\n", summary);
+    if (word)
+        fprintf(stderr, "aether-admin: %s: %s\n", word, wrong);
     return EXIT_USAGE;
 }
 
@@ -335,7 +338,7 @@ static int run(const struct config *config, int argc, char **argv)
     struct call c = { .command_id = uuid_v7(clock_wall_ms()) };
     if (argc > 2 && strcmp(argv[0], "--command") == 0) {
         if (!uuid_parse(str_of(argv[1]), &c.command_id))
-            return usage();
+            return usage(argv[1], "a command's id is a UUID");
         argc -= 2;
         argv += 2;
     }
@@ -345,12 +348,12 @@ static int run(const struct config *config, int argc, char **argv)
         if (strcmp(commands[i].name, argv[0]) != 0)
             continue;
         if (c.argc < commands[i].least || c.argc > commands[i].most)
-            return usage();
+            return usage(argv[0], c.argc < commands[i].least ? "too few words" : "too many words");
         int status = sender_init(&c.sender, config) == OK ? commands[i].run(&c) : fail();
         sender_finish(&c.sender);
         return status;
     }
-    return usage();
+    return usage(argc > 0 ? argv[0] : NULL, "there is no such command");
 }
 
 int main(int argc, char **argv)
