@@ -382,6 +382,7 @@ static void attach(struct lane *lane, struct attachment *a)
         free(m);
     }
     begin_stage(l, LISTENER_LIVE);
+    listener_exempt(l);
     if (!window_has_reached(lane->window, from)) { /* it has seen more than this gateway has */
         l->floor = mem_alloc(sizeof *from * (size_t)lane->options.partitions);
         memcpy(l->floor, from, sizeof *from * (size_t)lane->options.partitions);
@@ -462,7 +463,10 @@ static void take_batch(struct lane *lane, struct parcel *parcel)
         if (b->events[i]->partition >= 0)
             window_push(lane->window, b->events[i]);
     }
-    window_reached(lane->window, b->next);
+    if (b->rests)
+        window_clear(lane->window);
+    else
+        window_reached(lane->window, b->next);
     if (lane->waiting)
         attach_waiting(lane);
     batch_release(b);

@@ -36,11 +36,16 @@ void listener_send(struct listener *l, struct frame *frame)
     l->pending += frame->len;
 }
 
+void listener_exempt(struct listener *l)
+{
+    l->exempt = l->pending;
+}
+
 void listener_offer(struct listener *l, const struct listener_limits *limits, struct frame *frame)
 {
     if (l->overflowed)
         return;
-    if (l->pending + frame->len > limits->max_pending_bytes && l->count > 0) {
+    if (l->pending + frame->len > limits->max_pending_bytes + l->exempt && l->count > 0) {
         listener_drop_queue(l);
         l->overflowed = true;
         return;
@@ -109,6 +114,7 @@ bool listener_flush(struct listener *l)
             return true;
         }
     }
+    l->exempt = 0;
     if (l->room > 0) { /* an idle listener has no queue */
         free(l->queue);
         l->queue = NULL;

@@ -47,6 +47,7 @@ struct listener {
     struct frame **queue;             /* a ring; NULL while it is empty */
     uint32_t room, head, count, sent; /* sent: bytes of the first frame */
     size_t pending;                   /* bytes */
+    size_t exempt;                    /* of them what it was told of the past, which no event that follows may drop */
     bool dirty, blocked, overflowed, warned, pinged;
     int64_t progress_us, heard_us, since_us; /* of sending; of receiving; of the stage */
 
@@ -67,6 +68,8 @@ struct listener_limits {
 
 /* The listener's from now on. Never refused: for what is bounded elsewhere (answers, catching up). */
 void listener_send(struct listener *l, struct frame *frame);
+/* What waits now is no sign of a slow reader. */
+void listener_exempt(struct listener *l);
 /* An event, as a reference to the frame; dropped when too much waits. */
 void listener_offer(struct listener *l, const struct listener_limits *limits, struct frame *frame);
 /* Sends what the socket takes. false: the connection is broken. Sets blocked. */

@@ -23,6 +23,7 @@
 #include "topics/topics.h"
 
 #define LANES_MAX 64
+#define WAKE_US   5000000
 
 const struct setting live_settings[] = {
     { "live.threads", SETTING_INT, .def = "0", .min = 0, .max = LANES_MAX, .unit = "threads",
@@ -45,6 +46,9 @@ const struct setting live_settings[] = {
       .doc = "How long a listener that came with ?hold=true may take to say what it has seen." },
     { "live.expiry_warning_s", SETTING_INT, .def = "60", .min = 1, .max = 3600, .unit = "s",
       .doc = "How long before its token expires a listener is told." },
+    { "live.linger_s", SETTING_INT, .def = "60", .min = 1, .max = 86400, .unit = "s",
+      .doc = "How long the log is still followed after the last listener has gone; then posting pays nothing for the "
+             "feed." },
     { "live.admissions_per_s", SETTING_INT, .def = "2000", .min = 1, .max = 1000000, .unit = "connections/s",
       .doc = "Listeners let in; a storm of reconnects waits." },
     { "live.admission_queue", SETTING_INT, .def = "8192", .min = 1, .max = 1000000, .unit = "requests",
@@ -172,6 +176,7 @@ static void take_over(struct request *r, int fd)
     for (size_t i = 0; i < a->room_count; i++)
         a->rooms[i] = o->person.rooms[i];
     atomic_fetch_add(&live->connections, 1);
+    tail_want(live->tail); /* should it have been let in a minute ago */
     metrics_add(live->gateway->metrics, METRIC_LIVE_ACCEPTED, 1);
     lane_arrive(live->lanes[atomic_fetch_add(&live->turn, 1) % (unsigned)live->lane_count], a);
 }
@@ -232,7 +237,10 @@ static size_t check(struct request **requests, size_t count, struct pool_thread 
         items[n] = (struct access){ .user = r->claims.user_id, .session = r->claims.session_id };
         ret[n++] = r;
     }
-    err e = n > 0 ? access_ask(live->gateway, thread, items, n, NULL) : OK;
+    /* In this order: a session that ends after it was asked for is heard to end. */
+    err e = n > 0 ? tail_wake(live->tail, WAKE_US) : OK;
+    if (e == OK && n > 0)
+        e = access_ask(live->gateway, thread, items, n, NULL);
     for (size_t i = 0; i < n; i++) {
         struct request *r = ret[i];
         if (e != OK)
@@ -280,6 +288,12 @@ static void publish(void *context, struct batch *b)
         lane_publish(live->lanes[i], b);
 }
 
+static bool anybody(void *context)
+{
+    struct live *live = context;
+    return atomic_load_explicit(&live->connections, memory_order_relaxed) > 0;
+}
+
 int live_max_connections(const struct config *config)
 {
     return (int)config_int(config, "live.max_connections");
@@ -312,7 +326,16 @@ static err live_fill(struct live *live)
         &(struct pool_options){
             .name = "live", .threads = 1, .queue = (int)config_int(config, "live.admission_queue"), .config = config },
         &live->admission));
-    return tail_start(live->gateway, live->partitions, publish, live, &live->tail);
+    return tail_start(
+        &(struct tail_options){
+            .gateway = live->gateway,
+            .partitions = live->partitions,
+            .linger_us = config_int(config, "live.linger_s") * 1000000,
+            .context = live,
+            .publish = publish,
+            .anybody = anybody,
+        },
+        &live->tail);
 }
 
 err live_create(struct gateway *g, struct live **ret)
@@ -340,10 +363,12 @@ struct typing_memory *live_typing_memory(struct live *live)
 void live_measure(struct live *live)
 {
     metrics_set(live->gateway->metrics, METRIC_LIVE_CONNECTIONS, atomic_load(&live->connections));
+    metrics_set(live->gateway->metrics, METRIC_LIVE_FOLLOWING, live->tail && tail_is_awake(live->tail));
 }
 
 void live_stop(struct live *live)
 {
+    tail_give_up(live->tail); /* the admission may wait for it */
     if (live->admission)
         pool_stop(live->admission);
     tail_stop(live->tail);

@@ -14,6 +14,7 @@
 #define POLL_MS   100
 #define BATCH_MAX 1024
 #define RETRY_US  100000
+#define FIND_MS   1000
 
 /* A record that is decoded; a fact waits for its keys, a signal is an event already. */
 struct pending {
@@ -24,21 +25,27 @@ struct pending {
 };
 
 struct tail {
+    struct tail_options options;
     struct gateway *gateway;
     int partitions;
-    void (*publish)(void *context, struct batch *b);
-    void *context;
     pthread_t thread;
     atomic_bool stopping;
-    rd_kafka_t *rk;
+    atomic_bool live; /* it goes on from known positions; changed under the lock */
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* wanted, live or stopping */
+    int64_t wanted_us;      /* when it was woken last, under the lock; 0: never */
+
+    /* the thread's own */
+    rd_kafka_t *rk; /* NULL: it rests */
+    int64_t anybody_us;
     struct pg *pg;
     struct codec *codec;
     struct arena arena; /* of a batch */
     struct buf scratch;
     struct pending *pending; /* BATCH_MAX */
     size_t pending_count;
-    int64_t *next, *command_offset; /* a partition */
-    uint64_t *last;                 /* serial of a partition's newest event */
+    int64_t *next, *told, *command_offset; /* a partition */
+    uint64_t *last;                        /* serial of a partition's newest event */
     uint64_t serial;
     bool moved; /* a partition's end became known */
 };
@@ -195,13 +202,13 @@ static bool open_patiently(struct tail *t)
     return e == OK;
 }
 
-static struct event *encode(struct tail *t, const struct pending *p, int64_t *next)
+static struct event *encode(struct tail *t, const struct pending *p)
 {
     char id[POSITION_TEXT_SIZE(POSITION_MAX_PARTITIONS)];
     if (p->signal)
         return p->signal;
-    next[p->partition] = p->offset + 1;
-    size_t len = position_format(next, t->partitions, id);
+    t->told[p->partition] = p->offset + 1;
+    size_t len = position_format(t->told, t->partitions, id);
     struct event *e = event_of_fact(&p->fact, p->partition, p->offset, (struct str){ id, len }, &t->scratch);
     if (!e)
         return NULL;
@@ -211,45 +218,35 @@ static struct event *encode(struct tail *t, const struct pending *p, int64_t *ne
     return e;
 }
 
-static void tell(struct tail *t, int64_t *told)
+static struct batch *batch_create(const struct tail *t, size_t room)
+{
+    struct batch *b = mem_alloc(sizeof *b + sizeof *b->events * room);
+    size_t size = sizeof *b->next * (size_t)t->partitions;
+    atomic_init(&b->references, 1);
+    b->next = memcpy(mem_alloc(size), t->next, size);
+    return b;
+}
+
+static void tell(struct tail *t)
 {
     if (t->pending_count > 0 && !open_patiently(t)) {
         for (size_t i = 0; i < t->pending_count; i++)
             event_release(t->pending[i].signal);
         return;
     }
-    struct batch *b = mem_alloc(sizeof *b + sizeof *b->events * t->pending_count);
-    atomic_init(&b->references, 1);
+    struct batch *b = batch_create(t, t->pending_count);
     for (size_t i = 0; i < t->pending_count; i++)
-        if ((b->events[b->count] = encode(t, &t->pending[i], told)))
+        if ((b->events[b->count] = encode(t, &t->pending[i])))
             b->count++;
-    memcpy(told, t->next, sizeof *told * (size_t)t->partitions);
+    memcpy(t->told, t->next, sizeof *t->told * (size_t)t->partitions);
     for (int i = 0; i < t->partitions; i++)
-        if (told[i] < 0)
-            told[i] = 0; /* as an id; listeners begin when every partition is known */
-    b->next = mem_alloc(sizeof *b->next * (size_t)t->partitions);
-    memcpy(b->next, t->next, sizeof *b->next * (size_t)t->partitions);
-    t->publish(t->context, b);
+        if (t->told[i] < 0)
+            t->told[i] = 0; /* as an id; listeners begin when every partition is known */
+    t->options.publish(t->options.context, b);
     batch_release(b);
 }
 
-static void *follow(void *argument)
-{
-    struct tail *t = argument;
-    int64_t *told = mem_alloc(sizeof *told * (size_t)t->partitions);
-    while (!is_stopping(t)) {
-        read_some(t);
-        if (t->moved)
-            tell(t, told);
-        t->pending_count = 0;
-        t->moved = false;
-        arena_reset(&t->arena);
-    }
-    free(told);
-    return NULL;
-}
-
-/* --- life --- */
+/* --- following and resting --- */
 
 static err consumer_create(struct tail *t)
 {
@@ -259,6 +256,7 @@ static err consumer_create(struct tail *t)
         { "group.id", "aether-gateway-live" }, /* asked for, and not used: partitions are assigned by hand */
         { "enable.auto.commit", "false" },     { "enable.auto.offset.store", "false" },
         { "enable.partition.eof", "true" },    { "auto.offset.reset", "earliest" },
+        { "fetch.wait.max.ms", "100" }, /* the first fetch asks for some partitions only, and the others wait for it */
     };
     rd_kafka_conf_t *conf;
     TRY(kafka_conf(t->gateway->config, "aether-gateway-live", &conf));
@@ -276,47 +274,208 @@ static err consumer_create(struct tail *t)
     return e;
 }
 
+/* With its end as the offset. */
+static void add_topic(const struct tail *t, rd_kafka_topic_partition_list_t *list, const char *topic)
+{
+    int partitions = topic_partitions(t->gateway->config, topic);
+    for (int i = 0; i < partitions; i++)
+        rd_kafka_topic_partition_list_add(list, topic, i)->offset = RD_KAFKA_OFFSET_END;
+}
+
+/* The ends are asked for first, all at once: then nothing is missed from now on, and librdkafka knows the leaders (else
+ * it looks for them once in half a second). -1 as a time is the end (ListOffsets, KIP-79). */
+static err find_positions(struct tail *t, rd_kafka_topic_partition_list_t *list)
+{
+    rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(t->rk, list, FIND_MS);
+    for (int i = 0; i < list->cnt && !code; i++)
+        code = list->elems[i].err;
+    if (code)
+        return err_set(RETRY, "the ends of what the feed follows are not known: %s", rd_kafka_err2str(code));
+    int64_t back = config_int(t->gateway->config, "live.window_events") / t->partitions;
+    for (int i = 0; i < list->cnt; i++) {
+        rd_kafka_topic_partition_t *p = &list->elems[i];
+        if (strcmp(p->topic, rooms_stream.events_topic) == 0)
+            p->offset = p->offset > back ? p->offset - back : 0;
+    }
+    return OK;
+}
+
 static err assign(struct tail *t)
 {
-    int64_t back = config_int(t->gateway->config, "live.window_events") / t->partitions;
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(t->partitions);
-    for (int i = 0; i < t->partitions; i++)
-        rd_kafka_topic_partition_list_add(list, rooms_stream.events_topic, i)->offset = RD_KAFKA_OFFSET_TAIL(back + 1);
+    add_topic(t, list, rooms_stream.events_topic);
     for (size_t s = 0; s < SIGNALS; s++)
-        for (int i = 0; i < topic_partitions(t->gateway->config, signals[s].topic); i++)
-            rd_kafka_topic_partition_list_add(list, signals[s].topic, i)->offset = RD_KAFKA_OFFSET_END;
+        add_topic(t, list, signals[s].topic);
     rd_kafka_poll_set_consumer(t->rk);
-    rd_kafka_resp_err_t code = rd_kafka_assign(t->rk, list);
+    err e = find_positions(t, list);
+    if (e == OK) {
+        rd_kafka_resp_err_t code = rd_kafka_assign(t->rk, list);
+        if (code)
+            e = err_set(RETRY, "the feed cannot follow %s: %s", rooms_stream.events_topic, rd_kafka_err2str(code));
+    }
     rd_kafka_topic_partition_list_destroy(list);
-    return code ? err_set(FATAL, "the feed cannot follow %s: %s", rooms_stream.events_topic, rd_kafka_err2str(code))
-                : OK;
+    return e;
 }
 
-static err tail_prepare(struct tail *t)
+/* Nothing is known yet. */
+static void forget(struct tail *t)
 {
-    TRY(codec_create(t->gateway->config, &t->codec));
-    TRY(consumer_create(t));
-    return assign(t);
+    for (int i = 0; i < t->partitions; i++) {
+        t->next[i] = t->command_offset[i] = -1;
+        t->told[i] = 0;
+        t->last[i] = 0;
+    }
 }
 
-err tail_start(struct gateway *g, int partitions, void (*publish)(void *context, struct batch *b), void *context,
-               struct tail **ret)
+static void consumer_destroy(struct tail *t)
+{
+    if (!t->rk)
+        return;
+    rd_kafka_consumer_close(t->rk);
+    rd_kafka_destroy(t->rk);
+    t->rk = NULL;
+}
+
+static void follow_for_a_while(struct tail *t)
+{
+    read_some(t);
+    if (t->moved)
+        tell(t);
+    t->pending_count = 0;
+    t->moved = false;
+    arena_reset(&t->arena);
+}
+
+/* Under the lock: who wakes it afterwards finds it resting. */
+static bool may_rest(struct tail *t)
+{
+    int64_t now_us = clock_mono_us();
+    if (t->options.anybody(t->options.context))
+        t->anybody_us = now_us;
+    if (now_us - t->anybody_us <= t->options.linger_us)
+        return false;
+    pthread_mutex_lock(&t->lock);
+    bool rests = now_us - t->wanted_us > t->options.linger_us;
+    if (rests)
+        atomic_store(&t->live, false);
+    pthread_mutex_unlock(&t->lock);
+    return rests;
+}
+
+static void rest(struct tail *t)
+{
+    consumer_destroy(t);
+    forget(t);
+    struct batch *b = batch_create(t, 0);
+    b->rests = true;
+    t->options.publish(t->options.context, b);
+    batch_release(b);
+}
+
+/* false: it stops. */
+static bool wait_until_wanted(struct tail *t)
+{
+    pthread_mutex_lock(&t->lock);
+    while (!is_stopping(t) && (t->wanted_us == 0 || clock_mono_us() - t->wanted_us > t->options.linger_us))
+        pthread_cond_wait(&t->changed, &t->lock);
+    pthread_mutex_unlock(&t->lock);
+    return !is_stopping(t);
+}
+
+static err begin(struct tail *t)
+{
+    TRY(consumer_create(t));
+    TRY(assign(t));
+    pthread_mutex_lock(&t->lock);
+    atomic_store(&t->live, true);
+    pthread_mutex_unlock(&t->lock);
+    pthread_cond_broadcast(&t->changed);
+    return OK;
+}
+
+static void *follow(void *argument)
+{
+    struct tail *t = argument;
+    while (wait_until_wanted(t)) {
+        bool begun = begin(t) == OK;
+        if (!begun) {
+            LOG(WARN, "the feed waits for the log", F_ERR);
+            nanosleep(&(struct timespec){ .tv_nsec = RETRY_US * 1000 }, NULL);
+        }
+        while (begun && !is_stopping(t) && !may_rest(t))
+            follow_for_a_while(t);
+        rest(t);
+    }
+    return NULL;
+}
+
+/* --- for those who are let in --- */
+
+void tail_want(struct tail *t)
+{
+    pthread_mutex_lock(&t->lock);
+    t->wanted_us = clock_mono_us();
+    bool rests = !atomic_load(&t->live);
+    pthread_mutex_unlock(&t->lock);
+    if (rests)
+        pthread_cond_broadcast(&t->changed);
+}
+
+err tail_wake(struct tail *t, int64_t patience_us)
+{
+    int64_t until_us = clock_mono_us() + patience_us;
+    const struct timespec until = { until_us / 1000000, until_us % 1000000 * 1000 };
+    int timed_out = 0;
+    tail_want(t);
+    pthread_mutex_lock(&t->lock);
+    while (!atomic_load(&t->live) && !is_stopping(t) && timed_out == 0)
+        timed_out = pthread_cond_timedwait(&t->changed, &t->lock, &until);
+    bool live = atomic_load(&t->live);
+    pthread_mutex_unlock(&t->lock);
+    return live ? OK : err_set(RETRY, "the log cannot be read now");
+}
+
+bool tail_is_awake(const struct tail *t)
+{
+    return atomic_load_explicit(&t->live, memory_order_relaxed);
+}
+
+void tail_give_up(struct tail *t)
+{
+    if (!t)
+        return;
+    pthread_mutex_lock(&t->lock);
+    atomic_store(&t->stopping, true);
+    pthread_mutex_unlock(&t->lock);
+    pthread_cond_broadcast(&t->changed);
+}
+
+/* --- life --- */
+
+err tail_start(const struct tail_options *options, struct tail **ret)
 {
     struct tail *t = mem_alloc(sizeof *t);
-    t->gateway = g;
-    t->partitions = partitions;
-    t->publish = publish;
-    t->context = context;
+    const struct config *config = options->gateway->config;
+    size_t partitions = (size_t)options->partitions;
+    t->options = *options;
+    t->gateway = options->gateway;
+    t->partitions = options->partitions;
     t->pending = mem_alloc(sizeof *t->pending * (BATCH_MAX + 1));
-    t->next = mem_alloc(sizeof *t->next * (size_t)partitions);
-    t->command_offset = mem_alloc(sizeof *t->command_offset * (size_t)partitions);
-    t->last = mem_alloc(sizeof *t->last * (size_t)partitions);
-    for (int i = 0; i < partitions; i++)
-        t->next[i] = t->command_offset[i] = -1;
+    t->next = mem_alloc(sizeof *t->next * partitions);
+    t->told = mem_alloc(sizeof *t->told * partitions);
+    t->command_offset = mem_alloc(sizeof *t->command_offset * partitions);
+    t->last = mem_alloc(sizeof *t->last * partitions);
+    forget(t);
+    pthread_mutex_init(&t->lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&t->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     arena_init(&t->arena, 256 * 1024);
-    t->pg = pg_create(config_text(g->config, "postgres.dsn"), "aether-gateway-live");
-    pg_set_timeout(t->pg, (int)config_int(g->config, "gateway.postgres_timeout_ms"));
-    err e = tail_prepare(t);
+    t->pg = pg_create(config_text(config, "postgres.dsn"), "aether-gateway-live");
+    pg_set_timeout(t->pg, (int)config_int(config, "gateway.postgres_timeout_ms"));
+    err e = codec_create(config, &t->codec);
     if (e == OK && pthread_create(&t->thread, NULL, follow, t) != 0)
         e = err_set(FATAL, "the thread of the feed's tail could not be started; raise the limit of threads");
     if (e != OK) {
@@ -332,19 +491,19 @@ void tail_stop(struct tail *t)
 {
     if (!t)
         return;
-    atomic_store(&t->stopping, true);
+    tail_give_up(t);
     if (t->thread)
         pthread_join(t->thread, NULL);
-    if (t->rk) {
-        rd_kafka_consumer_close(t->rk);
-        rd_kafka_destroy(t->rk);
-    }
+    consumer_destroy(t);
+    pthread_cond_destroy(&t->changed);
+    pthread_mutex_destroy(&t->lock);
     pg_destroy(t->pg);
     codec_destroy(t->codec);
     arena_finish(&t->arena);
     buf_finish(&t->scratch);
     free(t->pending);
     free(t->next);
+    free(t->told);
     free(t->command_offset);
     free(t->last);
     free(t);

@@ -24,8 +24,7 @@ struct window *window_create(int partitions, size_t max_events, size_t max_bytes
     w->start = mem_alloc(sizeof *w->start * (size_t)partitions);
     w->next = mem_alloc(sizeof *w->next * (size_t)partitions);
     w->last = mem_alloc(sizeof *w->last * (size_t)partitions);
-    for (int i = 0; i < partitions; i++)
-        w->start[i] = w->next[i] = -1;
+    window_clear(w);
     return w;
 }
 
@@ -47,12 +46,21 @@ static void drop_oldest(struct window *w)
     event_release(e);
 }
 
+void window_clear(struct window *w)
+{
+    while (w->oldest <= w->newest)
+        drop_oldest(w);
+    for (int i = 0; i < w->partitions; i++) {
+        w->start[i] = w->next[i] = -1;
+        w->last[i] = 0;
+    }
+}
+
 void window_destroy(struct window *w)
 {
     if (!w)
         return;
-    while (w->oldest <= w->newest)
-        drop_oldest(w);
+    window_clear(w);
     free(w->ring);
     free(w->start);
     free(w->next);

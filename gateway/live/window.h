@@ -8,6 +8,8 @@ struct window;
 
 struct window *window_create(int partitions, size_t max_events, size_t max_bytes);
 void window_destroy(struct window *w);
+/* Nothing is known, as at first. */
+void window_clear(struct window *w);
 
 /* Keeps a reference of its own. Serials must ascend by one. */
 void window_push(struct window *w, struct event *e);

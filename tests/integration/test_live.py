@@ -17,7 +17,8 @@ import pytest
 import client
 import feed
 from client import in_threads
-from stack import wait_until
+from conftest import is_ready
+from stack import http_get, parse_metrics, wait_until
 
 
 @pytest.fixture
@@ -144,20 +145,69 @@ def test_who_says_by_number_what_was_seen_is_told_the_rest(hear, ada, ben, room)
     assert heard.ask("resume", "again", since={})["status"] == 409
 
 
-def test_who_was_away_for_longer_than_the_window_is_told_from_the_projection(stack, url, ada, ben):
-    """The position of a feed's beginning lies before every window but that of a log that has just begun."""
+def test_who_was_away_for_longer_than_the_window_is_told_from_the_projection(urls, url, another_gateway, ada):
+    """The position of a feed's beginning lies before every window but that of a log that has just begun. Dora is new: who has
+    more than live.catch_up_events to be told, of all rooms, is told to look."""
+    dora, = client.register_people(urls, 1)
     first, second = ada.room(), ada.room()
     for room in (first, second):
-        ben.join(room)
+        dora.join(room)
     for i in range(1200):
         ada.say(first if i % 3 else second, f"{i}")
-    heard = feed.WebSocket(url, ben.token, "lastEventId=" + position_of([0] * 6))
+    heard = feed.WebSocket(url, dora.token, "lastEventId=" + position_of([0] * 6))
     ada.say(first, "the end")
     heard.wait(lambda f: any(e["data"]["body"] == "the end" for e in f.of("message.posted", first)), 30)
-    heard.wait(lambda f: len(f.numbers(second)) >= 400, 30)  # of another partition, so in no order with the first
     assert heard.numbers(first) == list(range(1, 802))
     assert heard.numbers(second) == list(range(1, 401))
+    assert not heard.of("resync")
     heard.close()
+    elsewhere = another_gateway({"live.catch_up_events": 1000, "live.window_events": 64})
+    heard = feed.WebSocket(elsewhere, dora.token, "lastEventId=" + position_of([0] * 6))
+    assert heard.event("resync")["reason"] == "too_far_behind"
+    ada.say(first, "behind it")
+    heard.event("message.posted", roomId=first, number=802)
+    heard.close()
+
+
+def follows_the_log(url):
+    return parse_metrics(http_get(url + "/metrics")[1].decode())["aether_gateway_live_following"] == 1
+
+
+@pytest.mark.parametrize("by", ["position", "number"])
+def test_a_feed_that_rested_misses_nothing_when_somebody_listens_again(another_gateway, stack, ada, ben, room, by):
+    """Nor one that has just been started."""
+    settings = {"live.linger_s": 1, "live.window_events": 64}
+    url = another_gateway(settings)
+    assert not follows_the_log(url), "nobody has listened yet"
+    ada.say(room, "1")
+    heard = feed.WebSocket(url, ben.token)
+    ada.say(room, "2")
+    heard.event("message.posted", roomId=room, number=2)
+    last_id = heard.last_id
+    wait_until(lambda: follows_the_log(url), 10, "the log is followed")
+    heard.close()
+    wait_until(lambda: not follows_the_log(url), 20, "it rests")
+    assert is_ready(url)
+    for i in range(3, 30):
+        ada.say(room, f"{i}")
+    stop, poster = threading.Event(), client_of(ada, stack)
+    posting = threading.Thread(target=lambda: [poster.say(room, "more") for _ in iter(stop.is_set, True)], daemon=True)
+    posting.start()
+    for where in (url, another_gateway(settings)):
+        if by == "position":
+            heard = feed.WebSocket(where, ben.token, "lastEventId=" + last_id)
+        else:
+            heard = feed.WebSocket(where, ben.token, "hold=true")
+            assert heard.ask("resume", "r", since={room: 2})["status"] == 204
+        ready = heard.of("ready")[0]
+        seen = next(r["number"] for r in ready["rooms"] if r["roomId"] == room)
+        heard.wait(lambda f: (f.numbers(room) or [0])[-1] > seen + 20, 30, "what goes on")
+        numbers = heard.numbers(room)
+        assert numbers == list(range(3, 3 + len(numbers)))
+        assert not heard.of("resync")
+        heard.break_off()
+    stop.set()
+    posting.join(60)
 
 
 def position_of(offsets):
