@@ -117,10 +117,8 @@ enum MHD_Result answer_queue_abandoned(struct answers *a, struct MHD_Connection 
     struct MHD_Response *out = MHD_create_response_from_buffer(sizeof text - 1, text, MHD_RESPMEM_PERSISTENT);
     if (!out)
         return MHD_NO;
-    MHD_add_response_header(out, "Content-Type", "application/problem+json");
-    MHD_add_response_header(out, "Cache-Control", "no-store");
-    MHD_add_response_header(out, "Retry-After", "1");
-    MHD_add_response_header(out, "Connection", "close");
+    for (const struct answer_header *header = answer_headers_bare; header->name; header++)
+        MHD_add_response_header(out, header->name, header->value);
     http_metrics_request(a->metrics, route, 503, took_us);
     enum MHD_Result result = MHD_queue_response(connection, 503, out);
     MHD_destroy_response(out);

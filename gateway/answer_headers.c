@@ -67,6 +67,18 @@ size_t answer_headers(const struct answer_headers_options *options, struct reque
     return count;
 }
 
+const struct answer_header answer_headers_bare[] = {
+    { "Content-Type", "application/problem+json" },
+    { "X-Content-Type-Options", "nosniff" },
+    { "Content-Security-Policy", CLOSED_POLICY },
+    { "Cache-Control", "no-store" },
+    { "Access-Control-Allow-Origin", "*" },
+    { "Access-Control-Expose-Headers", "*" },
+    { "Retry-After", "1" },
+    { "Connection", "close" },
+    { 0 },
+};
+
 void answer_preflight(struct request *r, const char *methods)
 {
     if (!r->origin)

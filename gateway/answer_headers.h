@@ -23,5 +23,9 @@ struct answer_headers_options {
 size_t answer_headers(const struct answer_headers_options *options, struct request *r,
                       struct answer_header ret[ANSWER_HEADERS_MAX]);
 
+/* What answers say that are sent without a look at their request: it was not read, or is somebody else's by now. Nobody
+ * knows its origin; that this gateway is full or stops is no secret, so every page may know. Ends with a NULL name. */
+extern const struct answer_header answer_headers_bare[];
+
 /* On the answer to OPTIONS, for a page of another origin that asks what it may send (a preflight). */
 void answer_preflight(struct request *r, const char *methods);

@@ -1,6 +1,8 @@
 /* auth: register and log in. Passwords are hashed on their own pool; what is decided about accounts and sessions is
  * decided by the users worker. */
 #include "gateway/access.h"
+#include "gateway/account_fields.h"
+#include "gateway/delay.h"
 #include "gateway/login.h"
 #include "gateway/password.h"
 #include "gateway/password_rules.h"
@@ -10,15 +12,13 @@
 #include "schemas/accounts.gen.h"
 
 static const struct body_field register_fields[] = {
-    { "username", FIELD_TEXT, .required = true, .min = 3, .max = 50, .pattern = "username",
-      .doc = "Unique, whatever the case; kept as typed. Letters, digits, '_', '.' and '-'." },
-    { "email", FIELD_TEXT, .required = true, .min = 3, .max = 254, .pattern = "email",
-      .doc = "Unique e-mail address." },
+    USERNAME_FIELD("Unique, whatever the case; kept as typed. Letters, digits, '_', '.' and '-'."),
+    EMAIL_FIELD("Unique e-mail address."),
     { "password", FIELD_TEXT, .required = true, .secret = true, .min = 8, .max = 128,
       .doc = "Neither the username nor the e-mail address, nor one of the 10,000 commonest. Kept as an argon2id hash "
              "only." },
-    { "firstName", FIELD_TEXT, .min = 1, .max = 100, .pattern = "name", .doc = "First name." },
-    { "lastName", FIELD_TEXT, .min = 1, .max = 100, .pattern = "name", .doc = "Last name." },
+    PERSON_NAME_FIELD("firstName", "First name."),
+    PERSON_NAME_FIELD("lastName", "Last name."),
     { 0 },
 };
 const struct body register_body = { "Register", register_fields };
@@ -104,11 +104,12 @@ enum request_step auth_register(struct request *r)
 
 /* --- POST /auth/login --- */
 
-/* One answer for a wrong password and a name that nobody has. */
-static void login_refuse(struct request *r)
+/* One answer, after one time, for a wrong password and a name that nobody has. */
+static enum request_step login_refuse(struct request *r, const struct login *l)
 {
     problem(r, 401, "invalid_credentials", NULL, "The name or the password is wrong.");
     response_header(r, "WWW-Authenticate", "Bearer realm=\"aether\"");
+    return delay_answer(r->gateway->delays, r, l->begun_us);
 }
 
 static enum request_step rehashed(struct request *r, const struct outcome *outcome, const struct any_record *fact)
@@ -150,10 +151,8 @@ static enum request_step login_verify(struct request *r, struct pool_thread *thr
         }
     }
     login_wipe_password(r, l);
-    if (e == REJECT) {
-        login_refuse(r);
-        return REQUEST_DONE;
-    }
+    if (e == REJECT)
+        return login_refuse(r, l);
     if (e != OK) {
         problem_err(r, e);
         return REQUEST_DONE;

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "gateway/answer_headers.h"
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
 
@@ -21,18 +22,9 @@
 #define ACCEPT_AT_ONCE 64
 #define OTHER_FDS      1024 /* descriptors of the process that are no connections */
 
-#define REFUSAL_BODY                                                                                                   \
-    "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"code\":\"overloaded\","              \
-    "\"detail\":\"Too many connections are open.\",\"retryable\":true,\"requestId\":\"\"}"
-_Static_assert(sizeof REFUSAL_BODY - 1 == 159, "the Content-Length below");
-
-static const char refusal[] = "HTTP/1.1 503 Service Unavailable\r\n"
-                              "Content-Type: application/problem+json\r\n"
-                              "Content-Length: 159\r\n"
-                              "Cache-Control: no-store\r\n"
-                              "Retry-After: 1\r\n"
-                              "Connection: close\r\n"
-                              "\r\n" REFUSAL_BODY;
+static const char refusal[] =
+    "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"code\":\"overloaded\","
+    "\"detail\":\"Too many connections are open.\",\"retryable\":true,\"requestId\":\"\"}";
 
 struct entry {
     connection_deadline deadline_us;
@@ -51,6 +43,7 @@ struct connections {
     pthread_mutex_t lock;
     struct entry *table;
     int table_size, highest;
+    struct buf refusal; /* the whole answer to those that are too many */
 };
 
 /* --- listening --- */
@@ -117,6 +110,10 @@ err connections_create(const struct connections_options *options, struct connect
     struct connections *c = mem_alloc(sizeof *c);
     c->options = *options;
     c->listening = -1;
+    buf_printf(&c->refusal, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: %zu\r\n", sizeof refusal - 1);
+    for (const struct answer_header *header = answer_headers_bare; header->name; header++)
+        buf_printf(&c->refusal, "%s: %s\r\n", header->name, header->value);
+    buf_printf(&c->refusal, "\r\n%s", refusal);
     c->table_size = options->max + options->kept + OTHER_FDS;
     c->table = mem_alloc(sizeof *c->table * (size_t)c->table_size);
     pthread_mutex_init(&c->lock, NULL);
@@ -142,7 +139,7 @@ int connections_port(const struct connections *c)
 static void refuse(struct connections *c, int fd)
 {
     http_metrics_add(c->options.metrics, HTTP_CONNECTIONS_REFUSED, 1);
-    if (send(fd, refusal, sizeof refusal - 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+    if (send(fd, c->refusal.ptr, c->refusal.len, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
         shutdown(fd, SHUT_WR);
     close(fd);
 }
@@ -272,6 +269,7 @@ void connections_destroy(struct connections *c)
         close(c->wake);
     pthread_mutex_destroy(&c->lock);
     free(c->table);
+    buf_finish(&c->refusal);
     free(c);
 }
 

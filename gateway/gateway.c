@@ -8,6 +8,7 @@
 #include "gateway/access.h"
 #include "gateway/after.h"
 #include "gateway/cursor.h"
+#include "gateway/delay.h"
 #include "gateway/docs.h"
 #include "gateway/live/live.h"
 #include "gateway/page_cache.h"
@@ -123,6 +124,7 @@ static err gateway_fill(struct gateway *g)
     g->refresh_tokens = refresh_tokens_create(key, secret_key);
     token_derive_key(g->tokens, "throttle", key);
     g->throttle = throttle_create(config, key);
+    TRY(delays_create(config, &g->delays));
     g->access = access_memory_create(config);
     TRY(rate_limits_create(config, g->metrics, &g->limits));
     TRY(password_create(config, &g->password));
@@ -169,6 +171,7 @@ void gateway_drain(struct gateway *g)
     after_stop(g->after);
     if (g->hashing)
         pool_stop(g->hashing);
+    delays_stop(g->delays);
     if (g->reads)
         pool_stop(g->reads);
     if (g->dispatch)
@@ -194,6 +197,7 @@ void gateway_destroy(struct gateway *g)
     cursors_destroy(g->cursors);
     access_memory_destroy(g->access);
     throttle_destroy(g->throttle);
+    delays_destroy(g->delays);
     refresh_tokens_destroy(g->refresh_tokens);
     tokens_destroy(g->tokens);
     rate_limits_destroy(g->limits);

@@ -12,6 +12,7 @@ struct accepted;
 struct after;
 struct access_memory;
 struct cursors;
+struct delays;
 struct docs;
 struct rate_limits;
 struct live;
@@ -33,6 +34,7 @@ struct gateway {
     struct access_memory *access;
     struct refresh_tokens *refresh_tokens;
     struct throttle *throttle;
+    struct delays *delays;
     struct rate_limits *limits;
     struct cursors *cursors;
     struct password *password;

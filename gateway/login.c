@@ -30,6 +30,7 @@ struct login *login_begin(struct request *r, const char *password, int status)
     if (password)
         l->password = body_str(r, password);
     l->status = status;
+    l->begun_us = clock_mono_us();
     r->state = l;
     return l;
 }

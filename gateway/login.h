@@ -13,6 +13,7 @@ struct login {
     struct str own_json; /* the account as its person sees it, when it came that way; else `account` is whole */
     struct str password; /* in the parsed body; wiped as soon as it is hashed */
     struct str device, address;
+    int64_t begun_us; /* clock_mono_us */
     struct attempt attempt;
     struct refresh_token presented, token; /* token: the one to answer with */
     int status;                            /* of the answer */

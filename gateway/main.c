@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "gateway/access.h"
+#include "gateway/delay.h"
 #include "gateway/docs.h"
 #include "gateway/gateway.h"
 #include "gateway/json_arena.h"
@@ -23,9 +24,9 @@
 #define GRACE_US 1500000 /* for outcomes that are on their way when we are asked to stop */
 
 static const struct setting *const tables[] = {
-    docs_settings,     http_settings,     gateway_settings, token_settings, keys_settings,  rate_limits_settings,
-    password_settings, throttle_settings, access_settings,  live_settings,  vault_settings, producer_settings,
-    codec_settings,    topics_settings,   runtime_settings, NULL,
+    docs_settings,     http_settings,     gateway_settings, token_settings,   keys_settings, rate_limits_settings,
+    password_settings, throttle_settings, delay_settings,   access_settings,  live_settings, vault_settings,
+    producer_settings, codec_settings,    topics_settings,  runtime_settings, NULL,
 };
 
 struct program {

@@ -8,14 +8,15 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define SALT_LEN   16
-#define HASH_LEN   32
-#define LANES      1
-#define MAX_MEMORY 1048576 /* KiB; what a stored hash may ask for */
+#define SALT_LEN        16
+#define HASH_LEN        32
+#define LANES           1
+#define BCRYPT_COST_MIN 4
+#define BCRYPT_TEXT     53      /* salt and hash, at its end */
+#define MAX_MEMORY      1048576 /* KiB; what a stored hash may ask for */
 
-#define BCRYPT_LEN      60
-#define BCRYPT_COST_MAX 16  /* what a stored hash may ask for: seconds */
-#define CLEAR_MAX       513 /* bytes, with a NUL; 128 code points */
+#define BCRYPT_LEN 60
+#define CLEAR_MAX  513 /* bytes, with a NUL; 128 code points */
 
 struct password {
     uint32_t memory_kib, iterations;
@@ -160,8 +161,8 @@ static int bcrypt_cost(struct str hash)
 
 static err bcrypt_verify(struct str clear, struct str hash)
 {
-    if (bcrypt_cost(hash) > BCRYPT_COST_MAX)
-        return err_set(REJECT, "the stored bcrypt hash has a cost of more than %d", BCRYPT_COST_MAX);
+    if (bcrypt_cost(hash) > PASSWORD_BCRYPT_COST_MAX)
+        return err_set(REJECT, "the stored bcrypt hash has a cost of more than %d", PASSWORD_BCRYPT_COST_MAX);
     char text[CLEAR_MAX], setting[BCRYPT_LEN + 1];
     if (clear.len >= sizeof text)
         return err_set(REJECT, "the password does not match");
@@ -224,6 +225,21 @@ err password_verify(const struct password *p, struct str clear, struct str hash)
     if (sodium_memcmp(computed, phc.hash, phc.hash_len) != 0)
         return err_set(REJECT, "the password does not match");
     return OK;
+}
+
+bool password_is_hash(struct str text)
+{
+    static const char alphabet[] = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    struct phc phc;
+    if (phc_parse(text, &phc))
+        return true;
+    const int cost = bcrypt_cost(text);
+    if (cost < BCRYPT_COST_MIN || cost > PASSWORD_BCRYPT_COST_MAX || text.ptr[2] != 'b')
+        return false;
+    for (size_t i = BCRYPT_LEN - BCRYPT_TEXT; i < BCRYPT_LEN; i++)
+        if (!memchr(alphabet, text.ptr[i], sizeof alphabet - 1))
+            return false;
+    return true;
 }
 
 bool password_is_dated(const struct password *p, struct str hash)

@@ -1,8 +1,7 @@
 /* password: argon2id (RFC 9106), PHC string format; bcrypt ("$2b$", by libxcrypt) of imported accounts is verified,
- * never made: it counts the first 72 bytes only, and takes its own time, so that whether a name is that of an imported
- * account which has not logged in yet can be told by the clock. The work memory (hashing.memory_kib) is kept by each
- * thread that hashes and given back when the thread ends. Any thread; a call blocks for tens of milliseconds, so use
- * the hashing pool. */
+ * never made: it counts the first 72 bytes only, and takes its own time, which delay.h keeps from the client. The work
+ * memory (hashing.memory_kib) is kept by each thread that hashes and given back when the thread ends. Any thread; a
+ * call blocks for tens of milliseconds, so use the hashing pool. */
 #pragma once
 
 #include "ops/runtime/config.h"
@@ -27,6 +26,10 @@ MUST_CHECK err password_verify(const struct password *p, struct str clear, struc
 /* A hash that password_hash would make otherwise now (bcrypt, other parameters): make a new one while the password is
  * at hand. */
 bool password_is_dated(const struct password *p, struct str hash);
+
+/* One that password_verify can verify, of its form: argon2id, or "$2b$" of a cost up to PASSWORD_BCRYPT_COST_MAX. */
+bool password_is_hash(struct str text);
+#define PASSWORD_BCRYPT_COST_MAX 16 /* seconds */
 
 /* This thread will not hash for a while: gives its work memory back. */
 void password_rest(void);

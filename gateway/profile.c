@@ -9,6 +9,7 @@
 
 #include "consumers/users/cache.h"
 #include "gateway/account.h"
+#include "gateway/account_fields.h"
 #include "gateway/client_address.h"
 #include "gateway/confirm.h"
 #include "gateway/gateway.h"
@@ -36,8 +37,7 @@ const struct body profile_body = { "Profile", profile_fields };
 const struct body profile_patch_body = { "ProfilePatch", profile_fields, .is_patch = true };
 
 static const struct body_field username_fields[] = {
-    { "username", FIELD_TEXT, .required = true, .min = 3, .max = 50, .pattern = "username",
-      .doc = "The new one. The old one stays reserved for this account for 30 days." },
+    USERNAME_FIELD("The new one. The old one stays reserved for this account for 30 days."),
     { "currentPassword", FIELD_TEXT, .required = true, .secret = true, .min = 1, .max = 128,
       .doc = "The password, once more." },
     { 0 },
@@ -45,7 +45,7 @@ static const struct body_field username_fields[] = {
 const struct body username_body = { "ChangeUsername", username_fields };
 
 static const struct body_field email_fields[] = {
-    { "email", FIELD_TEXT, .required = true, .min = 3, .max = 254, .pattern = "email", .doc = "The new one." },
+    EMAIL_FIELD("The new one."),
     { "currentPassword", FIELD_TEXT, .required = true, .secret = true, .min = 1, .max = 128,
       .doc = "The password, once more." },
     { 0 },

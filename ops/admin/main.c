@@ -6,6 +6,10 @@
 
 #include "consumers/rejection.h"
 #include "consumers/users/view.h"
+#include "gateway/account_fields.h"
+#include "gateway/field.h"
+#include "gateway/http_check.h"
+#include "gateway/password.h"
 #include "ops/admin/sender.h"
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
@@ -212,7 +216,32 @@ static bool read_hash(char ret[HASH_MAX_LEN + 2])
     if (!fgets(ret, HASH_MAX_LEN + 2, stdin))
         return false;
     ret[strcspn(ret, "\r\n")] = '\0';
-    return (strlen(ret) == 60 && strncmp(ret, "$2b$", 4) == 0) || strncmp(ret, "$argon2id$", 10) == 0;
+    return password_is_hash(str_of(ret));
+}
+
+/* The arguments against what a registration asks of them: a line for each that is wrong. */
+static bool check_import(struct call *c)
+{
+    static const struct body_field fields[] = {
+        USERNAME_FIELD(""),
+        EMAIL_FIELD(""),
+        PERSON_NAME_FIELD("firstName", ""),
+        PERSON_NAME_FIELD("lastName", ""),
+    };
+    struct faults faults = { .arena = &c->sender.arena };
+    for (int i = 0; i < c->argc; i++) {
+        const struct str given = str_of(c->argv[i]);
+        if (!http_is_utf8(given))
+            FAULT(&faults, str_of(fields[i].name), "must be UTF-8.");
+        else if (given.len > 0 || fields[i].required)
+            field_check_query(&faults, &fields[i], given);
+    }
+    if (faults.count == 0 && username_is_spoof(str_of(c->argv[0])))
+        FAULT(&faults, STR("username"), "mixes letters of scripts that look alike.");
+    for (size_t i = 0; i < faults.count; i++)
+        fprintf(stderr, "aether-admin: %.*s %s\n", (int)faults.fields[i].field.len, faults.fields[i].field.ptr,
+                faults.fields[i].detail);
+    return faults.count == 0;
 }
 
 static int run_import(struct call *c)
@@ -220,12 +249,12 @@ static int run_import(struct call *c)
     struct arena *arena = &c->sender.arena;
     char hash[HASH_MAX_LEN + 2];
     struct str username = str_of(c->argv[0]), email = str_of(c->argv[1]);
-    if (username_is_spoof(username)) {
-        fprintf(stderr, "aether-admin: the username mixes letters of scripts that look alike\n");
+    if (!check_import(c))
         return EXIT_USAGE;
-    }
     if (!read_hash(hash)) {
-        fprintf(stderr, "aether-admin: standard input must be a line with a $2b$ or argon2id hash\n");
+        fprintf(stderr,
+                "aether-admin: standard input must be a line with a whole $2b$ (cost at most %d) or argon2id hash\n",
+                PASSWORD_BCRYPT_COST_MAX);
         return EXIT_USAGE;
     }
     struct uuid id = uuid_v7(clock_wall_ms());

@@ -130,7 +130,8 @@ class Stack:
 
     def check_settings(self):
         """Every --set must mean something to somebody, and be right for everybody who knows it."""
-        every = {"topics": programs.Program(self.build_folder(), programs.TOPICS), **self.programs()}
+        every = {"topics": programs.Program(self.build_folder(), programs.TOPICS),
+                 "admin": programs.Program(self.build_folder(), programs.ADMIN), **self.programs()}
         known = set().union(*(program.settings() for program in every.values()))
         for name in self.asked["settings"]:
             if name not in known and not name.startswith("kafka."):

@@ -24,8 +24,9 @@ DEADLINE_MS = 3000
 SESSION_TIMEOUT_MS = 4000
 # Few enough that it shows when some hundred listeners come at once.
 ADMISSIONS_PER_S = 200
-# Guesses are delayed a fifth of a second at first; a refresh may be repeated for two; the least memory and work of a hash.
-LOGIN = {"login.delay_ms": 200, "auth.refresh_retry_s": 2, "hashing.memory_kib": 8192, "hashing.iterations": 1}
+# Guesses are delayed a fifth of a second at first, and not refused later than that; a refresh may be repeated for two; the least
+# memory and work of a hash.
+LOGIN = {"login.delay_ms": 200, "login.refusal_ms": 1, "auth.refresh_retry_s": 2, "hashing.memory_kib": 8192, "hashing.iterations": 1}
 SETTINGS = {"gateway.deadline_ms": DEADLINE_MS, "worker.session_timeout_ms": SESSION_TIMEOUT_MS, **LOGIN, **RAISED_LIMITS,
             "auth.keys_reload_s": 1, "auth.key_settle_s": 1,
             "live.admissions_per_s": ADMISSIONS_PER_S,

@@ -235,7 +235,16 @@ def test_an_imported_person_logs_in_with_the_old_password(stack, urls):
     answer = Client(urls).post("/auth/login", {"username": name, "password": PASSWORD})
     assert answer.status == 200 and answer.json["user"]["firstName"] == "Imre", answer
     assert console(stack, "import-user", name.upper(), "other@example.org", stdin=hashed + "\n")[0] == 1
-    assert console(stack, "import-user", name + "2", "x@example.org", stdin="md5:1234\n")[0] == 64
+    keys = stack.sql("SELECT count(*) FROM vault.keys")
+    for words, stdin, field in (((name + "2", "x@example.org"), "md5:1234", "hash"), ((name + "2", "x@example.org"), hashed[:-1], "hash"),
+                                ((name + "2", "x@example.org"), hashed[:-1] + "!", "hash"), ((name + "2", "x@example.org"), "$2b$17" + hashed[6:], "hash"),
+                                ((name + " 2", "x@example.org"), hashed, "username"), (("ab", "x@example.org"), hashed, "username"),
+                                (("n" * 51, "x@example.org"), hashed, "username"), (("p\u0430ypal", "x@example.org"), hashed, "username"),
+                                ((name + "2", "x"), hashed, "email"), ((name + "2", ""), hashed, "email"),
+                                ((name + "2", "x@example.org", "a\nb"), hashed, "firstName"), ((name + "2", "x@example.org", "A", " "), hashed, "lastName")):
+        status, said = console(stack, "import-user", *words, stdin=stdin + "\n")
+        assert status == 64 and field in said and said.count("\n") == 1, (words, said)
+    assert stack.sql("SELECT count(*) FROM vault.keys") == keys
 
 
 def test_a_command_whose_outcome_was_not_known_is_sent_again_and_done_once(stack, mended, mallory):

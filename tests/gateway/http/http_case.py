@@ -140,6 +140,14 @@ def wait_until(condition, seconds=10, what="it did not come true"):
         time.sleep(0.005)
 
 
+def assert_headers_of_unread(case, answer):
+    """Of an answer that was sent without a look at the request."""
+    for name, value in (("content-security-policy", "default-src 'none'; frame-ancestors 'none'"), ("x-content-type-options", "nosniff"),
+                        ("access-control-allow-origin", "*"), ("cache-control", "no-store"), ("retry-after", "1"),
+                        ("content-type", "application/problem+json")):
+        case.assertEqual(answer.headers[name], value)
+
+
 class Case(unittest.TestCase):
     server = None
     settings = {}

@@ -3,7 +3,7 @@
 import socket
 import time
 
-from http_case import BODY, UUID, Case, Connection, post, run, wait_until
+from http_case import BODY, UUID, Case, Connection, assert_headers_of_unread, post, run, wait_until
 
 
 class Limits(Case):
@@ -156,6 +156,7 @@ class Crowd(Case):
             self.assert_usable(connection)
         answer = self.connect().answer()
         self.assertEqual((answer.status, answer.json["code"], answer.json["retryable"]), (503, "overloaded", True))
+        assert_headers_of_unread(self, answer)
         self.assertEqual(answer.headers["retry-after"], "1")
         for connection in held:
             self.assert_usable(connection)

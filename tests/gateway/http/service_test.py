@@ -8,7 +8,7 @@ import subprocess
 import threading
 import unittest
 
-from http_case import Case, Connection, Server, program, run, wait_until
+from http_case import Case, Connection, Server, program, run, assert_headers_of_unread, wait_until
 
 
 class Health(Case):
@@ -102,6 +102,7 @@ class Stopping(unittest.TestCase):
             answer = connection.answer()
             self.assertIsNotNone(answer, "dropped")
             self.assertEqual((answer.status, answer.json["code"], answer.closes()), (503, "stopping", True))
+            assert_headers_of_unread(self, answer)
             connection.socket.close()
         took, _ = server.stop()
         self.assertLess(took, 5000)
