@@ -8,7 +8,7 @@ import subprocess
 import threading
 import unittest
 
-from http_case import Case, Connection, Server, program, run, assert_headers_of_unread, wait_until
+from http_case import Case, Connection, Server, assert_headers_of_unread, program, run, wait_until
 
 
 class Health(Case):
