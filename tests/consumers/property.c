@@ -8,10 +8,10 @@
  * AETHER_TEST_STORIES (400) and AETHER_TEST_SEED (the clock) change the run; the seed is printed. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "consumers/messages/streams.h"
 #include "consumers/users/streams.h"
+#include "tests/consumers/chance.h"
 #include "tests/consumers/database.h"
 #include "tests/consumers/property.h"
 #include "tests/suite.h"
@@ -20,16 +20,6 @@
 #define BATCH_MAX        12
 
 /* --- chance --- */
-
-static uint64_t chance;
-
-uint32_t any(uint32_t below)
-{
-    chance ^= chance << 13;
-    chance ^= chance >> 7;
-    chance ^= chance << 17;
-    return (uint32_t)((chance >> 11) % below);
-}
 
 struct uuid id_of(uint32_t story, char kind, uint32_t n)
 {
@@ -283,10 +273,7 @@ END_TEST
 int main(void)
 {
     suite_server("AETHER_TEST_POSTGRES_DSN");
-    const char *seed = getenv("AETHER_TEST_SEED");
-    chance = seed ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL) | 1;
-    printf("AETHER_TEST_SEED=%llu\n", (unsigned long long)chance);
-    fflush(stdout);
+    chance_begin();
 
     Suite *suite = suite_create("evolve and fold");
     TCase *agree = suite_case("agree");

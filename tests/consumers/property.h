@@ -3,6 +3,7 @@
 #pragma once
 
 #include "consumers/worker.h"
+#include "tests/consumers/chance.h"
 
 enum { PEOPLE = 3 }; /* of a story */
 
@@ -25,7 +26,6 @@ extern const struct game accounts_game, sessions_game, rooms_game;
 
 /* --- chance --- */
 
-uint32_t any(uint32_t below);
 /* The id of the nth thing of a kind in a story. */
 struct uuid id_of(uint32_t story, char kind, uint32_t n);
 /* 32 bytes, likewise. */

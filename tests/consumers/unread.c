@@ -1,12 +1,11 @@
 /* Unread counts are right to the unit, however posts, deletes, reads, and leaving and coming back follow on each other:
  * compared with a count over every message, while the worker folds in batches of any size with a state that it now and
  * then forgets. */
-#include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "consumers/messages/streams.h"
 #include "consumers/messages/view.h"
+#include "tests/consumers/chance.h"
 #include "tests/consumers/story.h"
 
 enum { PEOPLE = 4, POSTS_MAX = 700, STEPS = 3000, BATCH_MAX = 40 };
@@ -19,16 +18,6 @@ struct tally {
     bool member[PEOPLE];
     int64_t joined[PEOPLE], read[PEOPLE];
 };
-
-static uint64_t chance;
-
-static uint32_t any(uint32_t below)
-{
-    chance ^= chance << 13;
-    chance ^= chance >> 7;
-    chance ^= chance << 17;
-    return (uint32_t)((chance >> 11) % below);
-}
 
 static int64_t unread(const struct tally *t, int person)
 {
@@ -176,10 +165,7 @@ END_TEST
 int main(void)
 {
     suite_server("AETHER_TEST_POSTGRES_DSN");
-    const char *seed = getenv("AETHER_TEST_SEED");
-    chance = seed ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL) | 1;
-    printf("AETHER_TEST_SEED=%llu\n", (unsigned long long)chance);
-    fflush(stdout);
+    chance_begin();
     Suite *suite = suite_create("unread counts");
     TCase *counts = suite_case("unread counts");
     tcase_set_timeout(counts, 120);

@@ -2,25 +2,8 @@
 #include <malloc.h>
 #include <stdlib.h>
 
+#include "tests/schemas/codec_fixture.h"
 #include "tests/schemas/samples.h"
-#include "tests/suite.h"
-
-static struct codec *codec;
-static struct arena arena;
-static struct buf out;
-
-static void set_up(void)
-{
-    ck_assert_int_eq(codec_create(NULL, &codec), OK);
-    arena_init(&arena, 0);
-}
-
-static void tear_down(void)
-{
-    codec_destroy(codec);
-    arena_finish(&arena);
-    buf_finish(&out);
-}
 
 static struct str encoded(const struct sample *s)
 {

@@ -8,27 +8,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "tests/schemas/codec_fixture.h"
 #include "tests/schemas/samples.h"
-#include "tests/suite.h"
 
 static const char *folder;
-static struct codec *codec;
-static struct arena arena;
-static struct buf out;
-
-static void set_up(void)
-{
-    ck_assert_int_eq(codec_create(NULL, &codec), OK);
-    arena_init(&arena, 0);
-}
-
-static void tear_down(void)
-{
-    codec_destroy(codec);
-    arena_finish(&arena);
-    buf_finish(&out);
-}
-
 /* The version of a framed payload's schema, by its pinned id. */
 static const struct schema_version *version_of(struct str framed)
 {

@@ -3,24 +3,7 @@
 #include <stdlib.h>
 
 #include "schemas/trials.gen.h"
-#include "tests/suite.h"
-
-static struct codec *codec;
-static struct arena arena;
-static struct buf out;
-
-static void set_up(void)
-{
-    ck_assert_int_eq(codec_create(NULL, &codec), OK);
-    arena_init(&arena, 0);
-}
-
-static void tear_down(void)
-{
-    codec_destroy(codec);
-    arena_finish(&arena);
-    buf_finish(&out);
-}
+#include "tests/schemas/codec_fixture.h"
 
 static const struct uuid some_id = { { 1, 2, 3, 4, 5, 6, 0x7a, 8, 0x8b, 10, 11, 12, 13, 14, 15, 16 } };
 static const struct str some_tags[] = { { "red", 3 }, { "", 0 }, { "b\0w", 3 } };
