@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "gateway/gateway.h"
-#include "gateway/route.h"
+#include "gateway/http/route.h"
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
 

@@ -1,7 +1,7 @@
 /* gateway: what every request may use. Filled by gateway_create, then read-only; each part has its own locks. */
 #pragma once
 
-#include "gateway/dispatch.h"
+#include "gateway/commands/dispatch.h"
 #include "gateway/pool.h"
 #include "ops/runtime/config.h"
 #include "ops/runtime/metrics.h"

@@ -1,7 +1,7 @@
 /* if_match: what If-Match says (RFC 9110, section 13.1.1) of resources whose entity tag is "<version>". */
 #pragma once
 
-#include "gateway/request.h"
+#include "gateway/http/request.h"
 
 #define ETAGS_MAX 8
 

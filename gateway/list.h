@@ -3,8 +3,8 @@
  * parameters. */
 #pragma once
 
+#include "gateway/http/route.h"
 #include "gateway/pool.h"
-#include "gateway/route.h"
 
 #define LIST_MAX     100
 #define LIST_DEFAULT 50

@@ -2,7 +2,7 @@
  * hashing (argon2id). A full queue is a 503 with Retry-After, at once. Allocates nothing per request. */
 #pragma once
 
-#include "gateway/request.h"
+#include "gateway/http/request.h"
 #include "ops/runtime/pg.h"
 #include "ops/runtime/redis.h"
 #include "schemas/codec.h"

@@ -2,7 +2,7 @@
  * and has its own connection. */
 #pragma once
 
-#include "gateway/health.h"
+#include "gateway/http/health.h"
 
 struct probes;
 

@@ -1,7 +1,7 @@
 /* resources: the handlers and body tables that routes.c names; one file a resource. */
 #pragma once
 
-#include "gateway/route.h"
+#include "gateway/http/route.h"
 
 /* auth.c */
 extern const struct body register_body, login_body;

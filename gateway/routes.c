@@ -1,5 +1,5 @@
 /* routes: everything the gateway answers. */
-#include "gateway/health.h"
+#include "gateway/http/health.h"
 #include "gateway/list.h"
 #include "gateway/resources.h"
 

@@ -4,14 +4,14 @@
 #include <stdlib.h>
 
 #include "gateway/gateway.h"
-#include "gateway/json_arena.h"
+#include "gateway/http/json_arena.h"
+#include "gateway/http/route.h"
+#include "gateway/http/trace.h"
+#include "gateway/limits/rate_limits.h"
 #include "gateway/live/catch_up.h"
 #include "gateway/live/lane.h"
 #include "gateway/live/live.h"
-#include "gateway/rate_limits.h"
-#include "gateway/route.h"
-#include "gateway/token.h"
-#include "gateway/trace.h"
+#include "gateway/tokens/token.h"
 #include "ops/runtime/clock.h"
 
 #define UNDER_WAY_MAX 32 /* of one listener */

@@ -3,7 +3,7 @@
 
 #include "ops/runtime/mem.h"
 
-#include "gateway/route.h"
+#include "gateway/http/route.h"
 
 struct listener;
 

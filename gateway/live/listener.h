@@ -6,9 +6,9 @@
  * it has no buffers. */
 #pragma once
 
+#include "gateway/http/request.h"
 #include "gateway/live/audience.h"
 #include "gateway/live/event.h"
-#include "gateway/request.h"
 
 struct catch_up;
 struct lane;

@@ -8,9 +8,8 @@
 #include <unistd.h>
 
 #include "consumers/messages/view_feed.h"
-#include "gateway/access.h"
 #include "gateway/gateway.h"
-#include "gateway/http_check.h"
+#include "gateway/http/http_check.h"
 #include "gateway/live/lane.h"
 #include "gateway/live/opening.h"
 #include "gateway/live/position.h"
@@ -18,6 +17,7 @@
 #include "gateway/live/ticket.h"
 #include "gateway/live/typing.h"
 #include "gateway/resources.h"
+#include "gateway/tokens/access.h"
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
 #include "topics/topics.h"

@@ -4,11 +4,11 @@
 #include <stdio.h>
 
 #include "gateway/gateway.h"
-#include "gateway/http_check.h"
+#include "gateway/http/http_check.h"
 #include "gateway/live/position.h"
 #include "gateway/live/websocket.h"
 #include "gateway/resources.h"
-#include "gateway/token.h"
+#include "gateway/tokens/token.h"
 
 #define PROTOCOL "aether.v1"
 #define BEARER   "bearer."

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "consumers/messages/view_feed.h"
+#include "gateway/http/request.h"
 #include "gateway/live/frame.h"
-#include "gateway/request.h"
 
 /* All in the request's arena. */
 struct opening {

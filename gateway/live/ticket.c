@@ -5,8 +5,8 @@
 
 #include "gateway/base64url.h"
 #include "gateway/gateway.h"
+#include "gateway/http/shape.h"
 #include "gateway/resources.h"
-#include "gateway/shape.h"
 
 #define TTL_S      30
 #define BYTES      32

@@ -3,9 +3,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "gateway/client_address.h"
-#include "gateway/cors.h"
-#include "gateway/trace.h"
+#include "gateway/http/client_address.h"
+#include "gateway/http/cors.h"
+#include "gateway/http/trace.h"
 #include "tests/gateway/http/head.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);

@@ -3,8 +3,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "gateway/http_check.h"
-#include "gateway/json_arena.h"
+#include "gateway/http/http_check.h"
+#include "gateway/http/json_arena.h"
 #include "tests/gateway/http/thing.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);

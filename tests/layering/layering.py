@@ -18,8 +18,13 @@ GATEWAY_MAY_SEE = ("consumers/*/view.h", "consumers/*/view_*.h", "consumers/*/ca
                    "consumers/rejections.def")
 
 # What serves every stream names none: a new one costs its schemas, its topics and its worker's folder.
-FOR_EVERY_STREAM = ("topics/*", "producers/*", "consumers/*", "gateway/dispatch.*", "gateway/replies.*", "gateway/waiting.*")
+FOR_EVERY_STREAM = ("topics/*", "producers/*", "consumers/*", "gateway/commands/dispatch.*", "gateway/commands/replies.*", "gateway/commands/waiting.*")
 ITS_RECORDS = ("schemas/meta.gen.h", "schemas/replies.gen.h")
+
+# HTTP alone: from bytes to a handler and back. It knows nothing of Kafka, PostgreSQL or the domain.
+HTTP = "gateway/http/"
+HTTP_MAY_SEE = (HTTP, "ops/runtime/")
+HTTP_MAY_NOT_SEE = ("ops/runtime/pg.h", "ops/runtime/redis.h", "ops/runtime/kafka.h")
 
 # The domain is pure: it sees the events, its own state and memory; no store, no log, no clock, no randomness.
 PURE = ("decide*.c", "decide.h", "evolve.c", "state.c", "state.h")
@@ -86,6 +91,8 @@ def broken(path, includes):
             yield line, f'"{quoted}": {who} does not include the worker {worker(quoted)}'
         elif LAYERS[mine] == "gateway" and LAYERS[theirs] == "consumers" and not matches(quoted, GATEWAY_MAY_SEE):
             yield line, f'"{quoted}": of the consumers the gateway includes only {", ".join(GATEWAY_MAY_SEE)}'
+        elif path.startswith(HTTP) and (not quoted.startswith(HTTP_MAY_SEE) or quoted in HTTP_MAY_NOT_SEE):
+            yield line, f'"{quoted}": HTTP alone knows nothing of it'
         elif matches(path, FOR_EVERY_STREAM) and quoted.endswith(".gen.h") and not matches(quoted, ITS_RECORDS):
             yield line, f'"{quoted}": what serves every stream names none'
     if is_pure(path):
@@ -131,11 +138,13 @@ BAD = (
     ("the runtime includes the schemas", {"ops/runtime/a.h": '\n#include "schemas/codec.h"\n'}, "ops/runtime/a.h:2: "),
     ("a worker includes another", {"consumers/users/a.c": '#include "consumers/messages/view.h"\n'}, "does not include the worker messages"),
     ("the loop includes a worker", {"consumers/loop.c": '#include "consumers/users/state.h"\n'}, "the loop does not include the worker users"),
-    ("a consumer includes the gateway", {"consumers/a.c": '#  include "gateway/route.h"\n'}, "consumers is below gateway"),
+    ("a consumer includes the gateway", {"consumers/a.c": '#  include "gateway/http/route.h"\n'}, "consumers is below gateway"),
     ("the gateway looks into a worker", {"gateway/a.c": '#include "consumers/users/state.h"\n'}, "the gateway includes only"),
     ("the gateway looks into the loop", {"gateway/a.c": '#include "consumers/worker.h"\n'}, "the gateway includes only"),
     ("the loop knows a stream", {"consumers/batch.c": '#include "schemas/rooms.gen.h"\n'}, "names none"),
-    ("the way of a command knows its stream", {"gateway/dispatch.c": '#include "schemas/accounts.gen.h"\n'}, "names none"),
+    ("the way of a command knows its stream", {"gateway/commands/dispatch.c": '#include "schemas/accounts.gen.h"\n'}, "names none"),
+    ("HTTP knows what is answered over it", {"gateway/http/a.c": '#include "gateway/rooms/rooms.h"\n'}, "HTTP alone"),
+    ("HTTP knows PostgreSQL", {"gateway/http/a.c": '#include "ops/runtime/pg.h"\n'}, "HTTP alone"),
     ("production code includes a test", {"gateway/a.c": '#include "tests/unit/fixture.h"\n'}, "does not include tests"),
     ("an include is relative", {"gateway/a.c": '#include "../schemas/codec.h"\n'}, "written from the root"),
     ("an include is by bare name", {"gateway/a.c": '#include "route.h"\n'}, "written from the root"),
@@ -152,8 +161,8 @@ GOOD = {
     "consumers/users/decide.c": '#include "consumers/users/state.h"\n#include "schemas/accounts.gen.h"\n#include <uthash.h>\n',
     "consumers/users/state.h": '#include "consumers/rejection.h"\n',
     "consumers/users/fold.c": '#include "consumers/worker.h"\n#include "consumers/users/state.h"\n',
-    "gateway/auth.c": '#include "consumers/users/view.h"\n#include "consumers/operation.h"\n#include <microhttpd.h>\n',
-    "tests/users/decide.c": '#include "consumers/users/decide.h"\n#include "gateway/route.h"\n',
+    "gateway/accounts/auth.c": '#include "consumers/users/view.h"\n#include "consumers/operation.h"\n#include <microhttpd.h>\n',
+    "tests/users/decide.c": '#include "consumers/users/decide.h"\n#include "gateway/http/route.h"\n',
 }
 
 

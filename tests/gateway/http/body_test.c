@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "gateway/json_arena.h"
+#include "gateway/http/json_arena.h"
 #include "tests/gateway/http/thing.h"
 #include "tests/suite.h"
 

@@ -2,8 +2,8 @@
 #include "tests/gateway/http/head.h"
 #include "tests/suite.h"
 
-#include "gateway/client_address.h"
-#include "gateway/request.h"
+#include "gateway/http/client_address.h"
+#include "gateway/http/request.h"
 
 static struct address address(const char *text)
 {

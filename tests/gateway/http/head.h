@@ -2,7 +2,7 @@
  * first colon and white space after it removed, as libmicrohttpd does. */
 #pragma once
 
-#include "gateway/http_check.h"
+#include "gateway/http/http_check.h"
 
 static inline struct str head_line(struct str *text)
 {

@@ -1,8 +1,8 @@
 /* Queries against a route's table: each mistake is named, and a handler is given nothing that was not looked at. */
 #include <stdlib.h>
 
-#include "gateway/json_arena.h"
-#include "gateway/route.h"
+#include "gateway/http/json_arena.h"
+#include "gateway/http/route.h"
 #include "tests/suite.h"
 
 static const struct body_field fields[] = {

@@ -1,8 +1,8 @@
 /* Routes and traces: paths find their rows, and a client's trace goes on. */
 #include <stdlib.h>
 
-#include "gateway/route.h"
-#include "gateway/trace.h"
+#include "gateway/http/route.h"
+#include "gateway/http/trace.h"
 #include "tests/suite.h"
 
 static const struct route table[] = {

@@ -1,7 +1,7 @@
 /* A route whose body has a field of every type and pattern. */
 #pragma once
 
-#include "gateway/route.h"
+#include "gateway/http/route.h"
 
 static const struct body_field fields[] = {
     { "title", FIELD_TEXT, true, 1, 10 },

@@ -1,7 +1,7 @@
 /* What is known of sessions: asked for once when it is due, never believed longer than promised. */
 #include <stdio.h>
 
-#include "gateway/access.h"
+#include "gateway/tokens/access.h"
 #include "tests/settings.h"
 
 #define START 5000000 /* any time on the clock */

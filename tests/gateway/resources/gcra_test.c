@@ -1,5 +1,5 @@
 /* The arithmetic of limits: what is let through, and what is told of what is left. */
-#include "gateway/gcra.h"
+#include "gateway/limits/gcra.h"
 #include "tests/suite.h"
 
 #define START (INT64_C(5000) * NS_A_SECOND)

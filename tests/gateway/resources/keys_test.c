@@ -4,7 +4,7 @@
 #include <time.h>
 
 #include "gateway/base64url.h"
-#include "gateway/keys.h"
+#include "gateway/tokens/keys.h"
 #include "ops/runtime/clock.h"
 #include "tests/gateway/resources/key_folder.h"
 #include "tests/settings.h"

@@ -2,8 +2,8 @@
  * against the running system by tests/integration/test_openapi.py. */
 #include <jansson.h>
 
-#include "gateway/openapi.h"
-#include "gateway/problem_code.h"
+#include "gateway/docs/openapi.h"
+#include "gateway/docs/problem_code.h"
 #include "tests/suite.h"
 
 START_TEST(the_document_is_json_and_has_every_route)

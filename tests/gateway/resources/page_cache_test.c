@@ -3,7 +3,7 @@
 #include <sodium.h>
 #include <stdio.h>
 
-#include "gateway/page_cache.h"
+#include "gateway/rooms/page_cache.h"
 #include "tests/suite.h"
 
 static struct page_key key_of(uint32_t room, int64_t version, int64_t from, int64_t to)

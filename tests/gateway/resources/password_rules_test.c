@@ -2,7 +2,7 @@
 #include <sodium.h>
 #include <stdio.h>
 
-#include "gateway/password_rules.h"
+#include "gateway/accounts/password_rules.h"
 #include "tests/suite.h"
 
 #define NOBODY ((struct str){ 0 })

@@ -4,7 +4,7 @@
 #include <sodium.h>
 #include <stdio.h>
 
-#include "gateway/password.h"
+#include "gateway/accounts/password.h"
 #include "ops/runtime/clock.h"
 #include "tests/settings.h"
 

@@ -3,8 +3,8 @@
 #include <stdatomic.h>
 
 #include "gateway/gateway.h"
-#include "gateway/rate_limits.h"
-#include "gateway/route.h"
+#include "gateway/http/route.h"
+#include "gateway/limits/rate_limits.h"
 #include "tests/settings.h"
 
 #define THREADS   8

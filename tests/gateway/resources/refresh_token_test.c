@@ -1,7 +1,7 @@
 /* Refresh tokens: what we issued reads back, and nothing else does. */
 #include <sodium.h>
 
-#include "gateway/refresh_token.h"
+#include "gateway/tokens/refresh_token.h"
 #include "tests/suite.h"
 
 static const uint8_t check_key[32] = { 1 }, secret_key[32] = { 2 }, other_key[32] = { 3 };

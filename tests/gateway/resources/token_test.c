@@ -3,9 +3,9 @@
 #include <stdio.h>
 
 #include "gateway/base64url.h"
-#include "gateway/keys.h"
-#include "gateway/route.h"
-#include "gateway/token.h"
+#include "gateway/http/route.h"
+#include "gateway/tokens/keys.h"
+#include "gateway/tokens/token.h"
 #include "ops/runtime/clock.h"
 #include "tests/gateway/resources/key_folder.h"
 #include "tests/settings.h"

@@ -4,7 +4,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-#include "gateway/waiting.h"
+#include "gateway/commands/waiting.h"
 #include "tests/suite.h"
 
 static const uint8_t mine[16] = { 1 }, theirs[16] = { 2 };

@@ -1,0 +1,220 @@
+/* sessions: exchange the refresh token, log out here or everywhere; the list of one's sessions and the end of any. */
+#include "gateway/accounts/account.h"
+#include "gateway/accounts/login.h"
+#include "gateway/list.h"
+#include "gateway/resources.h"
+#include "gateway/tokens/access.h"
+#include "gateway/tokens/token.h"
+#include "ops/runtime/clock.h"
+#include "schemas/accounts.gen.h"
+#include "schemas/sessions.gen.h"
+
+static const struct body_field refresh_fields[] = {
+    { "refreshToken", FIELD_TEXT, .required = true, .secret = true, .min = 1, .max = 256,
+      .doc =
+          "The newest refresh token of the session; it is worth nothing afterwards, and presenting it again ends the "
+          "session." },
+    { 0 },
+};
+const struct body refresh_body = { "Refresh", refresh_fields };
+
+/* This gateway need not ask to know it. */
+static void forget_session(struct request *r, struct uuid session)
+{
+    access_remember(r->gateway->access, session, clock_mono_us(), ACCESS_ENDED, 0);
+}
+
+static enum request_step no_content(struct request *r)
+{
+    buf_clear(&r->response.body);
+    r->response.status = 204;
+    return REQUEST_DONE;
+}
+
+/* --- POST /auth/refresh --- */
+
+static enum request_step refresh_refused(struct request *r)
+{
+    problem(r, 401, "refresh_token_invalid", "refreshToken", "This refresh token is not, or no longer, valid.");
+    response_header(r, "WWW-Authenticate", "Bearer realm=\"aether\"");
+    return REQUEST_DONE;
+}
+
+static dispatch_then refreshed;
+
+static enum request_step refresh_send(struct request *r, struct login *l)
+{
+    /* A repeated request (same Idempotency-Key, same token) must give the same new token. */
+    refresh_token_next(r->gateway->refresh_tokens, &l->presented, r->command_id, &l->token);
+    struct sessions_command *c = ARENA_NEW(&r->arena, struct sessions_command);
+    c->type = SESSIONS_REFRESH_SESSION;
+    c->refresh_session = (struct refresh_session){
+        .session_id = l->presented.session_id,
+        .user_id = l->presented.user_id,
+        .presented_hash = login_token_hash(r, &l->presented),
+        .presented_generation = l->presented.generation,
+        .refresh_hash = login_token_hash(r, &l->token),
+        .expires_at = r->received_at + token_refresh_ttl_s(r->gateway->tokens) * 1000,
+        .device = { .clear = l->device },
+        .address = { .clear = l->address },
+        .request_id = str_of(r->request_id),
+    };
+    return dispatch_command(r, &sessions_stream, (struct any_record *)c, l->presented.user_id, refreshed);
+}
+
+static enum request_step refreshed(struct request *r, const struct outcome *outcome, const struct any_record *fact)
+{
+    (void)outcome;
+    struct login *l = r->state;
+    if (fact->type == SESSIONS_REFRESH_TOKEN_REPLAYED) {
+        forget_session(r, l->presented.session_id);
+        return refresh_refused(r);
+    }
+    /* A key is good for retries, not for ever: after that the old token is what it is, and is presented as such. */
+    int64_t retry_ms = config_int(r->gateway->config, "auth.refresh_retry_s") * 1000;
+    if (r->received_at - fact->meta.at > retry_ms) {
+        r->command_id = uuid_v7(clock_wall_ms());
+        return refresh_send(r, l);
+    }
+    return login_answer(r, l, fact->meta.at); /* a repetition says the same again */
+}
+
+static enum request_step refresh_found(struct request *r, const struct access *access,
+                                       const struct account_cache_entry *account)
+{
+    struct login *l = r->state;
+    if (access->suspended) {
+        access_refuse_suspended(r, access->suspended_until);
+        return REQUEST_DONE;
+    }
+    if (!access->live || !account->known)
+        return refresh_refused(r);
+    l->account.id = access->user;
+    l->account.roles = access->roles;
+    l->own_json = arena_str(&r->arena, account->json);
+    return refresh_send(r, l);
+}
+
+static void refresh_find(struct request **requests, size_t count, struct pool_thread *thread)
+{
+    struct gateway *g = requests[0]->gateway;
+    struct access *items = ARENA_ARRAY(&thread->arena, struct access, count);
+    struct account_cache_entry *accounts = ARENA_ARRAY(&thread->arena, struct account_cache_entry, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct login *l = requests[i]->state;
+        items[i] = (struct access){ .user = l->presented.user_id, .session = l->presented.session_id };
+    }
+    err e = access_ask(g, thread, items, count, accounts);
+    if (e == OK)
+        e = accounts_fetch(g, thread, accounts, count);
+    for (size_t i = 0; i < count; i++) {
+        if (e != OK)
+            problem_err(requests[i], e);
+        else if (refresh_found(requests[i], &items[i], &accounts[i]) == REQUEST_SUSPENDED)
+            requests[i] = NULL;
+    }
+}
+
+enum request_step auth_refresh(struct request *r)
+{
+    struct login *l = login_begin(r, NULL, 200);
+    if (!refresh_token_parse(r->gateway->refresh_tokens, body_str(r, "refreshToken"), &l->presented))
+        return refresh_refused(r);
+    if (r->has_idempotency_key) {
+        /* Nobody is logged in here, so the key alone would be shared by everyone who chose the same one. */
+        char key[UUID_TEXT_LEN + 1];
+        uuid_format(r->command_id, key);
+        r->command_id = uuid_v5(l->presented.session_id, str_of(key));
+    }
+    return pool_run_batched(r->gateway->reads, r, refresh_find);
+}
+
+/* --- POST /auth/logout, DELETE /users/me/sessions/{session} --- */
+
+static enum request_step session_ended(struct request *r, const struct outcome *outcome, const struct any_record *fact)
+{
+    (void)outcome;
+    forget_session(r, ((const struct sessions_fact *)fact)->session_ended.session_id);
+    return no_content(r);
+}
+
+static enum request_step session_end(struct request *r, struct uuid session, enum session_end reason)
+{
+    struct sessions_command *c = ARENA_NEW(&r->arena, struct sessions_command);
+    c->type = SESSIONS_END_SESSION;
+    c->end_session = (struct end_session){
+        .session_id = session,
+        .user_id = r->claims.user_id,
+        .reason = reason,
+        .address = { .clear = client_address(r) },
+        .request_id = str_of(r->request_id),
+    };
+    return dispatch_command(r, &sessions_stream, (struct any_record *)c, r->claims.user_id, session_ended);
+}
+
+enum request_step auth_logout(struct request *r)
+{
+    return session_end(r, r->claims.session_id, SESSION_END_LOGOUT);
+}
+
+enum request_step sessions_delete(struct request *r)
+{
+    bool own = uuid_equal(r->ids[0], r->claims.session_id);
+    return session_end(r, r->ids[0], own ? SESSION_END_LOGOUT : SESSION_END_REVOKED);
+}
+
+/* --- POST /auth/logout-all --- */
+
+static enum request_step all_ended(struct request *r, const struct outcome *outcome, const struct any_record *fact)
+{
+    (void)outcome;
+    (void)fact;
+    forget_session(r, r->claims.session_id);
+    return no_content(r);
+}
+
+enum request_step auth_logout_all(struct request *r)
+{
+    struct accounts_command *c = ARENA_NEW(&r->arena, struct accounts_command);
+    c->type = ACCOUNTS_END_ALL_SESSIONS;
+    c->end_all_sessions = (struct end_all_sessions){
+        .user_id = r->claims.user_id,
+        .address = { .clear = client_address(r) },
+        .request_id = str_of(r->request_id),
+    };
+    return dispatch_command(r, &accounts_stream, (struct any_record *)c, r->claims.user_id, all_ended);
+}
+
+/* --- GET /users/me/sessions --- */
+
+static const struct shape_field session_fields[] = {
+    { "id", SHAPE_UUID, "Of the session." },
+    { "device", SHAPE_TEXT, "User-Agent of the newest use." },
+    { "address", SHAPE_TEXT, "Where the newest use came from.", .example = "\"192.0.2.7\"" },
+    { "createdAt", SHAPE_TIME, "When the person logged in." },
+    { "lastUsedAt", SHAPE_TIME, "When it was refreshed last, or began." },
+    { "expiresAt", SHAPE_TIME, "When its refresh token ends." },
+    { "current", SHAPE_BOOL, "Whether this request comes from it." },
+    { 0 },
+};
+const struct shape session_shape = { "Session", session_fields, .param = "session" };
+
+static err sessions_load(struct request *r, struct pool_thread *thread)
+{
+    const struct list *l = r->state;
+    struct session_view *sessions;
+    size_t count;
+    TRY(session_list(thread->pg, &thread->arena, r->claims.user_id, clock_wall_ms(), list_after_id(l), l->limit + 1,
+                     &sessions, &count));
+    const size_t shown = count < (size_t)l->limit ? count : (size_t)l->limit;
+    struct json j = list_open(r);
+    for (size_t i = 0; i < shown; i++)
+        session_json(&j, &sessions[i], uuid_equal(sessions[i].id, r->claims.session_id));
+    list_close_id(r, &j, l, count > shown, shown > 0 ? sessions[shown - 1].id : uuid_nil);
+    return OK;
+}
+
+enum request_step sessions_list(struct request *r)
+{
+    return list_of(r, "sessions", r->claims.user_id, sessions_load);
+}

@@ -1,0 +1,413 @@
+#include "gateway/limits/rate_limits.h"
+
+#include <pthread.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "gateway/gateway.h"
+#include "gateway/http/route.h"
+#include "gateway/limits/gcra.h"
+#include "ops/runtime/clock.h"
+#include "ops/runtime/log.h"
+
+#define SETS    4096
+#define WAYS    8
+#define ENTRIES (SETS * WAYS)
+#define LOCKS   256
+#define BATCH   256
+#define TELL_US 1000000 /* what was used is told after so long at the latest */
+#define EARLY   8       /* and when so-manieth part of what was left is used */
+#define ID_LEN  16
+#define KEY_MAX 96
+
+enum policy { POLICY_AUTH, POLICY_ADDRESS, POLICY_USER, POLICIES, POLICY_NONE = POLICIES };
+
+static const struct {
+    const char *name, *requests, *window; /* settings */
+    const char *detail;
+    enum gateway_metric refused;
+} policies[POLICIES] = {
+    [POLICY_AUTH] = { "auth", "limits.auth_requests", "limits.auth_window_s",
+                      "Too many requests about logging in come from this address.", METRIC_LIMITED_AUTH },
+    [POLICY_ADDRESS] = { "address", "limits.address_requests", "limits.address_window_s",
+                         "Too many requests come from this address.", METRIC_LIMITED_ADDRESS },
+    [POLICY_USER] = { "user", "limits.user_requests", "limits.user_window_s", "This account sends too many requests.",
+                      METRIC_LIMITED_USER },
+};
+
+const struct setting rate_limits_settings[] = {
+    { "limits.auth_requests", SETTING_INT, .def = "100", .min = 0, .max = 1000000000, .unit = "requests",
+      .doc = "Requests to /auth/* that one address (IPv6: one /64) may send in limits.auth_window_s; more are answered "
+             "429. 0: no limit." },
+    { "limits.auth_window_s", SETTING_INT, .def = "900", .min = 1, .max = 86400, .unit = "s",
+      .doc = "The time that limits.auth_requests are for." },
+    { "limits.address_requests", SETTING_INT, .def = "60000", .min = 0, .max = 1000000000, .unit = "requests",
+      .doc = "All other requests that one address (IPv6: one /64) may send in limits.address_window_s. 0: no limit." },
+    { "limits.address_window_s", SETTING_INT, .def = "60", .min = 1, .max = 86400, .unit = "s",
+      .doc = "The time that limits.address_requests are for." },
+    { "limits.user_requests", SETTING_INT, .def = "6000", .min = 0, .max = 1000000000, .unit = "requests",
+      .doc = "Requests that one person may send in limits.user_window_s, from wherever. 0: no limit." },
+    { "limits.user_window_s", SETTING_INT, .def = "60", .min = 1, .max = 86400, .unit = "s",
+      .doc = "The time that limits.user_requests are for." },
+    { 0 },
+};
+
+/* What of a path counts against what; the first prefix that fits. */
+static const struct {
+    const char *prefix;
+    enum policy by_address, by_user;
+} paths[] = {
+    { "/api/v1/auth/", POLICY_AUTH, POLICY_USER },
+    { "/api/v1/health", POLICY_NONE, POLICY_NONE },
+    { "/metrics", POLICY_NONE, POLICY_NONE },
+    { "", POLICY_ADDRESS, POLICY_USER },
+};
+
+/* KEYS[1]: "aether:limit:<policy>:<requests>:<window>:<id>" (so another quota counts anew), its TAT in microseconds of
+ * Redis's clock. ARGV[1]: how far the requests that were let through move it on. Returns how far it is ahead of now. */
+static const struct redis_script tell_script = {
+    "local time = redis.call('TIME') "
+    "local now = time[1] * 1000000 + time[2] "
+    "local tat = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now) + ARGV[1] "
+    "redis.call('SET', KEYS[1], string.format('%.0f', tat), 'PX', math.ceil((tat - now) / 1000) + 1) "
+    "return tat - now"
+};
+
+struct entry {
+    uint8_t id[ID_LEN];
+    uint8_t policy;      /* + 1; 0: nobody's */
+    bool waits, hurries; /* its index is in rate_limits.waiting and .hurrying */
+    uint32_t untold;     /* requests */
+    int64_t tat_ns;
+    int64_t told_ns; /* when Redis was told last; 0: never */
+};
+
+/* Indices of entries, each at most once. */
+struct indices {
+    uint32_t *items;
+    size_t count;
+};
+
+/* What is being told to Redis. */
+struct told {
+    uint32_t index, untold;
+    uint8_t policy;
+    uint8_t id[ID_LEN];
+    char key[KEY_MAX];
+    char moved_us[24];
+};
+
+struct rate_limits {
+    struct quota quotas[POLICIES];
+    struct metrics *metrics;
+    uint8_t hash_key[crypto_shorthash_KEYBYTES]; /* so that nobody chooses who shares a set with whom */
+    pthread_mutex_t locks[LOCKS];                /* each of every LOCKSth set */
+    struct entry *entries;
+
+    pthread_mutex_t lock; /* of what follows; taken inside of one of `locks` */
+    pthread_cond_t wake;
+    struct indices waiting, hurrying;
+    bool stopping;
+
+    struct redis *redis; /* the thread's */
+    bool up;
+    pthread_t thread;
+    bool started;
+    struct told batch[BATCH];
+};
+
+static int64_t now_ns(void)
+{
+    return clock_mono_us() * 1000;
+}
+
+/* --- the table --- */
+
+static pthread_mutex_t *lock_of(struct rate_limits *l, size_t index)
+{
+    return &l->locks[index / WAYS % LOCKS];
+}
+
+static size_t set_of(const struct rate_limits *l, enum policy policy, const uint8_t id[ID_LEN])
+{
+    uint8_t input[ID_LEN + 1], hash[crypto_shorthash_BYTES];
+    uint64_t number;
+    memcpy(input, id, ID_LEN);
+    input[ID_LEN] = (uint8_t)policy;
+    crypto_shorthash(hash, input, sizeof input, l->hash_key);
+    memcpy(&number, hash, sizeof number);
+    return (size_t)(number % SETS) * WAYS;
+}
+
+static bool is_of(const struct entry *e, uint8_t policy, const uint8_t id[ID_LEN])
+{
+    return e->policy == policy + 1 && memcmp(e->id, id, ID_LEN) == 0;
+}
+
+static struct entry *claim(struct rate_limits *l, size_t set, enum policy policy, const uint8_t id[ID_LEN])
+{
+    struct entry *least = &l->entries[set];
+    for (struct entry *e = least; e < &l->entries[set + WAYS]; e++) {
+        if (is_of(e, (uint8_t)policy, id))
+            return e;
+        if (e->tat_ns < least->tat_ns)
+            least = e;
+    }
+    memcpy(least->id, id, ID_LEN);
+    least->policy = (uint8_t)(policy + 1);
+    least->untold = 0;
+    least->tat_ns = least->told_ns = 0;
+    return least; /* whether it waits or hurries is the place's business and stays */
+}
+
+static void add(struct indices *list, bool *is_in, size_t index)
+{
+    if (!*is_in)
+        list->items[list->count++] = (uint32_t)index;
+    *is_in = true;
+}
+
+/* One request has been let through. */
+static void note(struct rate_limits *l, struct entry *e, const struct quota *q, int64_t now)
+{
+    size_t index = (size_t)(e - l->entries);
+    e->untold++;
+    bool hurry =
+        now - e->told_ns >= TELL_US * 1000 || e->untold * q->interval_ns * EARLY >= q->window_ns - (e->tat_ns - now);
+    if (hurry ? e->hurries : e->waits)
+        return;
+    pthread_mutex_lock(&l->lock);
+    if (hurry)
+        add(&l->hurrying, &e->hurries, index);
+    else
+        add(&l->waiting, &e->waits, index);
+    pthread_mutex_unlock(&l->lock);
+    if (hurry)
+        pthread_cond_signal(&l->wake);
+}
+
+static struct gcra take(struct rate_limits *l, enum policy policy, const uint8_t id[ID_LEN])
+{
+    const struct quota *q = &l->quotas[policy];
+    int64_t now = now_ns();
+    size_t set = set_of(l, policy, id);
+    pthread_mutex_lock(lock_of(l, set));
+    struct entry *e = claim(l, set, policy, id);
+    struct gcra g = gcra_take(q, now, &e->tat_ns);
+    if (g.allowed)
+        note(l, e, q, now);
+    pthread_mutex_unlock(lock_of(l, set));
+    return g;
+}
+
+/* --- Redis --- */
+
+/* false: there is nothing to tell. */
+static bool take_untold(struct rate_limits *l, uint32_t index, struct told *ret)
+{
+    struct entry *e = &l->entries[index];
+    pthread_mutex_lock(lock_of(l, index));
+    uint32_t untold = e->untold;
+    int policy = e->policy - 1;
+    e->untold = 0;
+    e->told_ns = now_ns(); /* or tried to: a Redis that is away is not asked at every request */
+    memcpy(ret->id, e->id, ID_LEN);
+    pthread_mutex_unlock(lock_of(l, index));
+    if (untold == 0)
+        return false;
+    char id[2 * ID_LEN + 1];
+    sodium_bin2hex(id, sizeof id, ret->id, ID_LEN);
+    ret->index = index;
+    ret->untold = untold;
+    ret->policy = (uint8_t)policy;
+    const struct quota *q = &l->quotas[policy];
+    snprintf(ret->key, sizeof ret->key, "aether:limit:%s:%lld:%lld:%s", policies[policy].name, (long long)q->requests,
+             (long long)q->window_s, id);
+    snprintf(ret->moved_us, sizeof ret->moved_us, "%.3f", (double)(untold * q->interval_ns) / 1000.0);
+    return true;
+}
+
+static void learn(void *context, size_t i, const redisReply *reply)
+{
+    struct rate_limits *l = context;
+    const struct told *t = &l->batch[i];
+    if (reply->type != REDIS_REPLY_INTEGER)
+        return;
+    struct entry *e = &l->entries[t->index];
+    pthread_mutex_lock(lock_of(l, t->index));
+    if (is_of(e, t->policy, t->id)) { /* not displaced meanwhile */
+        int64_t tat = now_ns() + reply->integer * 1000 + e->untold * l->quotas[t->policy].interval_ns;
+        if (tat > e->tat_ns)
+            e->tat_ns = tat;
+    }
+    pthread_mutex_unlock(lock_of(l, t->index));
+}
+
+/* It was not sent. */
+static void take_back(struct rate_limits *l, const struct told *t)
+{
+    struct entry *e = &l->entries[t->index];
+    pthread_mutex_lock(lock_of(l, t->index));
+    if (is_of(e, t->policy, t->id))
+        e->untold += t->untold;
+    pthread_mutex_unlock(lock_of(l, t->index));
+}
+
+/* What is lost between here and there (it is not known what of it arrived) is not told again: rather too little. */
+static err tell(struct rate_limits *l, size_t count)
+{
+    err e = OK;
+    for (size_t i = 0; i < count && e == OK; i++)
+        e = redis_add_script(l->redis, &tell_script, 1, 2,
+                             (struct str[]){ str_of(l->batch[i].key), str_of(l->batch[i].moved_us) });
+    if (e == OK)
+        return redis_flush(l->redis, learn, l);
+    for (size_t i = 0; i < count; i++)
+        take_back(l, &l->batch[i]);
+    return e;
+}
+
+static void tell_and_say(struct rate_limits *l, size_t count)
+{
+    if (count == 0)
+        return;
+    bool up = tell(l, count) == OK;
+    if (up != l->up && up)
+        LOG(INFO, "limits are shared through Redis");
+    else if (up != l->up)
+        LOG(WARN, "limits are each gateway's own while Redis is away", F_ERR);
+    l->up = up;
+    metrics_set(l->metrics, METRIC_LIMITS_SHARED, up);
+}
+
+/* All of a list, whose entries may be put in again from now on. */
+static void tell_all(struct rate_limits *l, struct indices *list, size_t flag)
+{
+    uint32_t part[BATCH];
+    for (size_t taken = 1; taken > 0;) {
+        taken = 0;
+        pthread_mutex_lock(&l->lock);
+        while (taken < BATCH && list->count > 0)
+            part[taken++] = list->items[--list->count];
+        pthread_mutex_unlock(&l->lock);
+        size_t count = 0;
+        for (size_t i = 0; i < taken; i++) {
+            pthread_mutex_lock(lock_of(l, part[i]));
+            *(bool *)((char *)&l->entries[part[i]] + flag) = false;
+            pthread_mutex_unlock(lock_of(l, part[i]));
+            count += take_untold(l, part[i], &l->batch[count]);
+        }
+        tell_and_say(l, count);
+    }
+}
+
+/* Until somebody hurries, or until_us; false: stop. */
+static bool wait_for_work(struct rate_limits *l, int64_t until_us)
+{
+    struct timespec until = { .tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000 };
+    pthread_mutex_lock(&l->lock);
+    while (!l->stopping && l->hurrying.count == 0 && pthread_cond_timedwait(&l->wake, &l->lock, &until) == 0)
+        ;
+    bool go_on = !l->stopping;
+    pthread_mutex_unlock(&l->lock);
+    return go_on;
+}
+
+static void *run(void *argument)
+{
+    struct rate_limits *l = argument;
+    int64_t all_at_us = clock_mono_us() + TELL_US;
+    while (wait_for_work(l, all_at_us)) {
+        tell_all(l, &l->hurrying, offsetof(struct entry, hurries));
+        if (clock_mono_us() < all_at_us)
+            continue;
+        tell_all(l, &l->waiting, offsetof(struct entry, waits));
+        all_at_us = clock_mono_us() + TELL_US;
+    }
+    return NULL;
+}
+
+/* --- life --- */
+
+err rate_limits_create(const struct config *config, struct metrics *metrics, struct rate_limits **ret)
+{
+    struct rate_limits *l = mem_alloc(sizeof *l);
+    l->metrics = metrics;
+    l->up = true; /* until it turns out otherwise; the gauge says 0 until then */
+    for (size_t i = 0; i < POLICIES; i++)
+        l->quotas[i] = quota_of(config_int(config, policies[i].requests), config_int(config, policies[i].window));
+    crypto_shorthash_keygen(l->hash_key);
+    for (size_t i = 0; i < LOCKS; i++)
+        pthread_mutex_init(&l->locks[i], NULL);
+    l->entries = mem_alloc(sizeof *l->entries * ENTRIES);
+    l->waiting.items = mem_alloc(sizeof *l->waiting.items * ENTRIES);
+    l->hurrying.items = mem_alloc(sizeof *l->hurrying.items * ENTRIES);
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&l->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    l->redis = redis_create(config_text(config, "redis.url"), (int)config_int(config, "gateway.redis_timeout_ms"));
+    if (pthread_create(&l->thread, NULL, run, l) != 0) {
+        rate_limits_destroy(l);
+        return err_set(FATAL, "the thread that shares limits could not be started; raise the limit of threads");
+    }
+    l->started = true;
+    pthread_setname_np(l->thread, "limits");
+    *ret = l;
+    return OK;
+}
+
+void rate_limits_destroy(struct rate_limits *l)
+{
+    if (!l)
+        return;
+    pthread_mutex_lock(&l->lock);
+    l->stopping = true;
+    pthread_cond_signal(&l->wake);
+    pthread_mutex_unlock(&l->lock);
+    if (l->started)
+        pthread_join(l->thread, NULL);
+    redis_destroy(l->redis);
+    pthread_cond_destroy(&l->wake);
+    pthread_mutex_destroy(&l->lock);
+    for (size_t i = 0; i < LOCKS; i++)
+        pthread_mutex_destroy(&l->locks[i]);
+    free(l->entries);
+    free(l->waiting.items);
+    free(l->hurrying.items);
+    free(l);
+}
+
+/* --- for admission --- */
+
+static enum policy policy_of(const struct route *route, enum limit_by by)
+{
+    const char *path = route ? route->path : "";
+    size_t i = 0;
+    while (strncmp(path, paths[i].prefix, strlen(paths[i].prefix)) != 0)
+        i++;
+    return by == LIMIT_BY_ADDRESS ? paths[i].by_address : paths[i].by_user;
+}
+
+bool rate_limits_admit(struct request *r, enum limit_by by)
+{
+    struct rate_limits *l = r->gateway->limits;
+    enum policy policy = policy_of(r->route, by);
+    if (policy == POLICY_NONE || l->quotas[policy].requests == 0)
+        return true;
+    struct address network = client_network(r->client.address);
+    struct gcra g = take(l, policy, by == LIMIT_BY_ADDRESS ? network.bytes : r->claims.user_id.bytes);
+    const struct quota *q = &l->quotas[policy];
+    r->rates[r->rate_count++] =
+        (struct rate){ policies[policy].name, q->requests, q->window_s, g.remaining, seconds_up(g.reset_ns) };
+    if (g.allowed)
+        return true;
+    metrics_add(l->metrics, policies[policy].refused, 1);
+    problem(r, 429, "rate_limited", NULL, "%s", policies[policy].detail);
+    response_header(r, "Retry-After", "%lld", (long long)seconds_up(g.retry_ns));
+    return false;
+}

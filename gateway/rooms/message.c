@@ -1,0 +1,398 @@
+/* message: one message, by its id: read, reworded, taken back, reacted to, pinned, forwarded; its versions and thread.
+ *
+ * A command goes to the room's partition and names the message by its number, which only PostgreSQL knows by the id: so
+ * each of these looks the message up first. Who may not see the room is told that there is no such message. */
+#include "gateway/rooms/message.h"
+
+#include <stdio.h>
+
+#include "consumers/rejection.h"
+
+#include "gateway/gateway.h"
+#include "gateway/http/message_text.h"
+#include "gateway/if_match.h"
+#include "gateway/list.h"
+#include "gateway/resources.h"
+#include "gateway/rooms/mentions.h"
+
+static const struct body_field edit_message_fields[] = {
+    { "body", FIELD_TEXT, .required = true, .min = 1, .max = 20000, .pattern = "message", .doc = "The new text." },
+    { 0 },
+};
+const struct body edit_message_body = { "EditMessage", edit_message_fields };
+
+static const struct body_field forward_message_fields[] = {
+    { "roomId", FIELD_UUID, .required = true, .doc = "Where to." },
+    { 0 },
+};
+const struct body forward_message_body = { "ForwardMessage", forward_message_fields };
+
+static const struct shape_field version_fields[] = {
+    { "version", SHAPE_INT, "1 is the text as it was posted." },
+    { "at", SHAPE_TIME, "Since when." },
+    { "body", SHAPE_TEXT, "The text; empty when erased.", .example = "\"Is anybody here?\"" },
+    { 0 },
+};
+const struct shape version_shape = { "MessageVersion", version_fields };
+
+/* --- finding --- */
+
+static err not_found(struct request *r, bool *ret_found)
+{
+    problem(r, 404, "message_not_found", NULL, "There is no such message.");
+    *ret_found = false;
+    return OK;
+}
+
+err message_locate(struct request *r, struct pool_thread *thread, struct message_view *ret, struct room_view *ret_room,
+                   bool *ret_found)
+{
+    const bool in_room = strncmp(r->route->path, "/api/v1/rooms/", 14) == 0; /* else an alias by the message alone */
+    TRY(message_find(thread->pg, &r->arena, r->ids[in_room ? 1 : 0], ret, ret_found));
+    if (!*ret_found || (in_room && !uuid_equal(ret->room_id, r->ids[0])))
+        return not_found(r, ret_found);
+    TRY(room_find(thread->pg, &r->arena, ret->room_id, r->claims.user_id, ret_room, ret_found));
+    return *ret_found ? OK : not_found(r, ret_found);
+}
+
+/* Also a member of its room. */
+static err locate_as_member(struct request *r, struct pool_thread *thread, struct message_view *ret,
+                            struct room_view *ret_room, bool *ret_found)
+{
+    TRY(message_locate(r, thread, ret, ret_room, ret_found));
+    if (*ret_found && !ret_room->is_member) {
+        problem(r, 403, "not_a_member", NULL, "You are not a member of this room.");
+        *ret_found = false;
+    }
+    return OK;
+}
+
+static void answer_message(struct request *r, const struct message_view *message)
+{
+    struct json j = response_json(r, 200);
+    message_json(&j, message);
+    response_header(r, "ETag", "\"%d\"", (int)message->version);
+}
+
+/* --- GET …/messages/{message} --- */
+
+static enum request_step message_show(struct request *r, struct pool_thread *thread)
+{
+    struct message_view message;
+    struct room_view room;
+    bool found;
+    const err e = locate_as_member(r, thread, &message, &room, &found);
+    if (e != OK)
+        problem_err(r, e);
+    else if (found)
+        answer_message(r, &message);
+    return REQUEST_DONE;
+}
+
+enum request_step message_get(struct request *r)
+{
+    return pool_run(r->gateway->reads, r, message_show);
+}
+
+/* --- commands --- */
+
+struct message_command {
+    int type; /* of the command */
+    dispatch_then *then;
+    struct if_match match;
+    struct str emoji;
+};
+
+static void fill_command(struct rooms_command *c, const struct request *r, const struct message_command *m,
+                         const struct message_view *at)
+{
+    c->type = m->type;
+    switch ((enum rooms_command_type)m->type) {
+    case ROOMS_EDIT_MESSAGE:
+        c->edit_message = (struct edit_message){
+            .room_id = at->room_id,
+            .message_id = at->id,
+            .seq = at->seq,
+            .expected_version = (int32_t)if_match_expects(&m->match, at->version),
+            .body = { .clear = body_str(r, "body") },
+        };
+        break;
+    case ROOMS_DELETE_MESSAGE:
+        c->delete_message = (struct delete_message){ .room_id = at->room_id, .message_id = at->id, .seq = at->seq };
+        break;
+    case ROOMS_ADD_REACTION:
+        c->add_reaction =
+            (struct add_reaction){ .room_id = at->room_id, .message_id = at->id, .seq = at->seq, .emoji = m->emoji };
+        break;
+    case ROOMS_REMOVE_REACTION:
+        c->remove_reaction =
+            (struct remove_reaction){ .room_id = at->room_id, .message_id = at->id, .seq = at->seq, .emoji = m->emoji };
+        break;
+    case ROOMS_PIN_MESSAGE:
+        c->pin_message = (struct pin_message){ .room_id = at->room_id, .message_id = at->id, .seq = at->seq };
+        break;
+    case ROOMS_UNPIN_MESSAGE:
+        c->unpin_message = (struct unpin_message){ .room_id = at->room_id, .message_id = at->id, .seq = at->seq };
+        break;
+    default:
+        break; /* nothing else is about a message */
+    }
+}
+
+static enum request_step command_message(struct request *r, struct pool_thread *thread)
+{
+    const struct message_command *m = r->state;
+    struct message_view at;
+    struct room_view room;
+    bool found;
+    const err e = message_locate(r, thread, &at, &room, &found);
+    if (e != OK)
+        problem_err(r, e);
+    if (e != OK || !found)
+        return REQUEST_DONE;
+    struct rooms_command *c = ARENA_NEW(&r->arena, struct rooms_command);
+    fill_command(c, r, m, &at);
+    if (m->type == ROOMS_EDIT_MESSAGE) {
+        struct mentions mentions;
+        const err named = mentions_resolve(r, thread, at.room_id, c->edit_message.body.clear, &mentions);
+        if (named != OK) {
+            problem_err(r, named);
+            return REQUEST_DONE;
+        }
+        c->edit_message.body.clear = text_normalise(&r->arena, c->edit_message.body.clear);
+        c->edit_message.mentions.items = mentions.ids;
+        c->edit_message.mentions.count = mentions.count;
+        c->edit_message.mentions_room = mentions.room;
+    }
+    return dispatch_command(r, &rooms_stream, (struct any_record *)c, r->claims.user_id, m->then);
+}
+
+static enum request_step send_command(struct request *r, struct message_command command, int tolerated)
+{
+    struct message_command *m = ARENA_NEW(&r->arena, struct message_command);
+    *m = command;
+    r->state = m;
+    r->tolerated = tolerated;
+    return pool_run(r->gateway->reads, r, command_message);
+}
+
+static enum request_step done(struct request *r, const struct outcome *outcome, const struct any_record *fact)
+{
+    (void)outcome;
+    (void)fact;
+    r->response.status = 204;
+    return REQUEST_DONE;
+}
+
+static enum request_step edited(struct request *r, const struct outcome *outcome, const struct any_record *fact)
+{
+    (void)outcome;
+    (void)fact;
+    return pool_run(r->gateway->reads, r, message_show);
+}
+
+enum request_step message_edit(struct request *r)
+{
+    struct message_command m = { .type = ROOMS_EDIT_MESSAGE, .then = edited };
+    if (!if_match_read(r, &m.match))
+        return REQUEST_DONE;
+    return send_command(r, m, 0);
+}
+
+enum request_step message_delete(struct request *r)
+{
+    return send_command(r, (struct message_command){ .type = ROOMS_DELETE_MESSAGE, .then = done }, 0);
+}
+
+/* To pin what is pinned, and to take off what is not, is done already. */
+enum request_step message_pin(struct request *r)
+{
+    return send_command(r, (struct message_command){ .type = ROOMS_PIN_MESSAGE, .then = done }, ALREADY_PINNED);
+}
+
+enum request_step message_unpin(struct request *r)
+{
+    return send_command(r, (struct message_command){ .type = ROOMS_UNPIN_MESSAGE, .then = done }, NOT_PINNED);
+}
+
+/* …/messages/{message}/reactions/{emoji}: the last part is text, so the ids are read here. */
+static enum request_step send_reaction(struct request *r, int type, int tolerated)
+{
+    static const char *const names[] = { "room", "message" };
+    for (size_t i = 0; i < 2; i++)
+        if (!uuid_parse(r->params[i], &r->ids[i])) {
+            problem(r, 400, "bad_path", names[i], "must be a UUID in the form 8-4-4-4-12.");
+            return REQUEST_DONE;
+        }
+    if (!text_is_emoji(r->params[2])) {
+        problem(r, 400, "bad_path", "emoji", "must be one emoji, percent-encoded.");
+        return REQUEST_DONE;
+    }
+    return send_command(r, (struct message_command){ .type = type, .then = done, .emoji = r->params[2] }, tolerated);
+}
+
+enum request_step message_react(struct request *r)
+{
+    return send_reaction(r, ROOMS_ADD_REACTION, ALREADY_REACTED);
+}
+
+enum request_step message_unreact(struct request *r)
+{
+    return send_reaction(r, ROOMS_REMOVE_REACTION, REACTION_NOT_FOUND);
+}
+
+/* --- POST …/messages/{message}/forward --- */
+
+static enum request_step message_forwarded(struct request *r, const struct outcome *outcome,
+                                           const struct any_record *fact)
+{
+    (void)outcome;
+    struct message_view message;
+    message_view_posted(&message, &((const struct rooms_fact *)fact)->message_posted, str_of(r->state));
+    struct json j = response_json(r, 201);
+    message_json(&j, &message);
+    return REQUEST_DONE;
+}
+
+static enum request_step message_repeat(struct request *r, struct pool_thread *thread)
+{
+    struct message_view at;
+    struct room_view room;
+    bool found;
+    const err e = locate_as_member(r, thread, &at, &room, &found);
+    if (e != OK)
+        problem_err(r, e);
+    if (e != OK || !found)
+        return REQUEST_DONE;
+    if (at.body.len == 0) {
+        problem(r, 410, "message_deleted", NULL, "This message has been deleted.");
+        return REQUEST_DONE;
+    }
+    /* What was forwarded before keeps its first sender. */
+    const bool again = !uuid_is_nil(at.forwarded_message);
+    struct rooms_command *c = ARENA_NEW(&r->arena, struct rooms_command);
+    c->type = ROOMS_POST_MESSAGE;
+    c->post_message = (struct post_message){
+        .message_id = uuid_v7(r->received_at),
+        .body = { .clear = at.body },
+        .forwarded_room = again ? at.forwarded_room : at.room_id,
+        .forwarded_message = again ? at.forwarded_message : at.id,
+        .forwarded_sender = again ? at.forwarded_sender : at.sender_id,
+    };
+    body_uuid(r, "roomId", &c->post_message.room_id);
+    r->state = (void *)c->post_message.body.clear.ptr;
+    return dispatch_command(r, &rooms_stream, (struct any_record *)c, r->claims.user_id, message_forwarded);
+}
+
+enum request_step message_forward(struct request *r)
+{
+    return pool_run(r->gateway->reads, r, message_repeat);
+}
+
+/* --- GET …/messages/{message}/versions --- */
+
+static err versions_load(struct request *r, struct pool_thread *thread)
+{
+    struct message_view at;
+    struct room_view room;
+    struct version_view *versions;
+    size_t count;
+    bool found;
+    TRY(locate_as_member(r, thread, &at, &room, &found));
+    if (!found)
+        return OK;
+    const bool moderates = room.role <= MEMBER_ROLE_ADMIN || (r->claims.roles & (ROLE_MODERATOR | ROLE_ADMIN));
+    if (!moderates && !uuid_equal(at.sender_id, r->claims.user_id)) {
+        problem(r, 403, "room_role_required", NULL, "Only its sender and who moderates the room may see this.");
+        return OK;
+    }
+    TRY(version_list(thread->pg, &thread->arena, at.room_id, at.seq, &versions, &count));
+    struct version_view only = { .version = 1, .at = at.posted_at, .body = at.body };
+    struct json j = list_open(r);
+    for (size_t i = 0; i < (count ? count : 1); i++) {
+        const struct version_view *v = count ? &versions[i] : &only;
+        json_open(&j, '{');
+        json_field_int(&j, "version", v->version);
+        json_field_time(&j, "at", v->at);
+        json_field_str(&j, "body", v->body);
+        json_close(&j, '}');
+    }
+    list_close(r, &j, NULL, false, (struct str){ 0 });
+    return OK;
+}
+
+static enum request_step versions_page(struct request *r, struct pool_thread *thread)
+{
+    const err e = versions_load(r, thread);
+    if (e != OK)
+        problem_err(r, e);
+    return REQUEST_DONE;
+}
+
+enum request_step message_versions(struct request *r)
+{
+    return pool_run(r->gateway->reads, r, versions_page);
+}
+
+/* --- GET …/messages/{message}/thread, GET /rooms/{room}/pins --- */
+
+static int64_t number_of(struct str position)
+{
+    int64_t number = 0;
+    for (size_t i = 0; i < position.len && i < 18; i++)
+        number = 10 * number + (position.ptr[i] - '0');
+    return number;
+}
+
+static void answer_list(struct request *r, const struct list *l, const struct message_view *items, size_t count)
+{
+    const size_t shown = count < (size_t)l->limit ? count : (size_t)l->limit;
+    struct json j = list_open(r);
+    for (size_t i = 0; i < shown; i++)
+        message_json(&j, &items[i]);
+    const char *last = shown ? arena_printf(&r->arena, "%lld", (long long)items[shown - 1].seq) : "";
+    list_close(r, &j, l, count > shown, str_of(last));
+}
+
+static err thread_load(struct request *r, struct pool_thread *thread)
+{
+    const struct list *l = r->state;
+    struct message_view at, *items;
+    struct room_view room;
+    size_t count;
+    bool found;
+    TRY(locate_as_member(r, thread, &at, &room, &found));
+    if (!found)
+        return OK;
+    TRY(thread_list(thread->pg, &thread->arena, at.room_id, at.thread ? at.thread : at.seq, number_of(l->after),
+                    l->limit + 1, &items, &count));
+    answer_list(r, l, items, count);
+    return OK;
+}
+
+enum request_step message_thread(struct request *r)
+{
+    return list_of(r, "thread", r->ids[1], thread_load);
+}
+
+static err pins_load(struct request *r, struct pool_thread *thread)
+{
+    const struct list *l = r->state;
+    struct message_view *items;
+    struct room_view room;
+    size_t count;
+    bool found;
+    TRY(room_find(thread->pg, &thread->arena, r->ids[0], r->claims.user_id, &room, &found));
+    if (!found || !room.is_member) {
+        room_refuse(r, found);
+        return OK;
+    }
+    TRY(pin_list(thread->pg, &thread->arena, room.id, number_of(l->after), l->limit + 1, &items, &count));
+    answer_list(r, l, items, count);
+    return OK;
+}
+
+enum request_step room_pins(struct request *r)
+{
+    return list_of(r, "pins", r->ids[0], pins_load);
+}

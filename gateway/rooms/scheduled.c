@@ -1,0 +1,105 @@
+#include "gateway/rooms/scheduled.h"
+
+#include "consumers/messages/view.h"
+#include "gateway/gateway.h"
+#include "gateway/http/message_text.h"
+#include "gateway/list.h"
+#include "gateway/resources.h"
+
+#define LATEST_MS (365LL * 24 * 3600 * 1000)
+
+static const struct shape_field fields[] = {
+    { "id", SHAPE_UUID, "Of the message that it will be." },
+    { "roomId", SHAPE_UUID, "Where." },
+    { "body", SHAPE_TEXT, "The text; empty when erased.", .example = "\"Good morning\"" },
+    { "sendAt", SHAPE_TIME, "When." },
+    { "scheduledAt", SHAPE_TIME, "Since when that is so." },
+    { "replyTo", SHAPE_INT, "Number of the message that it will answer.", .optional = true },
+    { 0 },
+};
+const struct shape scheduled_shape = { "ScheduledMessage", fields };
+
+static void scheduled_json(struct json *j, const struct scheduled_view *s)
+{
+    json_open(j, '{');
+    json_field_uuid(j, "id", s->message_id);
+    json_field_uuid(j, "roomId", s->room_id);
+    json_field_str(j, "body", s->body);
+    json_field_time(j, "sendAt", s->send_at);
+    json_field_time(j, "scheduledAt", s->scheduled_at);
+    if (s->reply_to)
+        json_field_int(j, "replyTo", s->reply_to);
+    json_close(j, '}');
+}
+
+static enum request_step scheduled(struct request *r, const struct outcome *outcome, const struct any_record *fact)
+{
+    (void)outcome;
+    const struct message_scheduled *f = &((const struct rooms_fact *)fact)->message_scheduled;
+    const struct scheduled_view view = {
+        .message_id = f->message_id,
+        .room_id = f->room_id,
+        .send_at = f->send_at,
+        .scheduled_at = f->meta.at,
+        .reply_to = f->reply_to,
+        .body = text_normalise(&r->arena, body_str(r, "body")),
+    };
+    struct json j = response_json(r, 201);
+    scheduled_json(&j, &view);
+    return REQUEST_DONE;
+}
+
+enum request_step scheduled_post(struct request *r, const struct mentions *mentions, int64_t send_at)
+{
+    if (send_at <= r->received_at || send_at > r->received_at + LATEST_MS) {
+        problem(r, 400, "invalid_body", "sendAt", "must be in the future, and within a year.");
+        return REQUEST_DONE;
+    }
+    struct rooms_command *c = ARENA_NEW(&r->arena, struct rooms_command);
+    c->type = ROOMS_SCHEDULE_MESSAGE;
+    c->schedule_message = (struct schedule_message){
+        .room_id = r->ids[0],
+        .message_id = uuid_v7(r->received_at),
+        .body = { .clear = text_normalise(&r->arena, body_str(r, "body")) },
+        .mentions = { mentions->ids, mentions->count },
+        .mentions_room = mentions->room,
+        .send_at = send_at,
+    };
+    body_int(r, "replyTo", &c->schedule_message.reply_to);
+    return dispatch_command(r, &rooms_stream, (struct any_record *)c, r->claims.user_id, scheduled);
+}
+
+static err own_load(struct request *r, struct pool_thread *thread)
+{
+    const struct list *l = r->state;
+    struct scheduled_view *items;
+    size_t count;
+    TRY(scheduled_list(thread->pg, &thread->arena, r->claims.user_id, list_after_id(l), l->limit + 1, &items, &count));
+    const size_t shown = count < (size_t)l->limit ? count : (size_t)l->limit;
+    struct json j = list_open(r);
+    for (size_t i = 0; i < shown; i++)
+        scheduled_json(&j, &items[i]);
+    list_close_id(r, &j, l, count > shown, shown > 0 ? items[shown - 1].message_id : uuid_nil);
+    return OK;
+}
+
+enum request_step scheduled_own(struct request *r)
+{
+    return list_of(r, "scheduled", r->claims.user_id, own_load);
+}
+
+static enum request_step canceled(struct request *r, const struct outcome *outcome, const struct any_record *fact)
+{
+    (void)outcome;
+    (void)fact;
+    r->response.status = 204;
+    return REQUEST_DONE;
+}
+
+enum request_step scheduled_cancel(struct request *r)
+{
+    struct rooms_command *c = ARENA_NEW(&r->arena, struct rooms_command);
+    c->type = ROOMS_CANCEL_SCHEDULED_MESSAGE;
+    c->cancel_scheduled_message = (struct cancel_scheduled_message){ .room_id = r->ids[0], .message_id = r->ids[1] };
+    return dispatch_command(r, &rooms_stream, (struct any_record *)c, r->claims.user_id, canceled);
+}
