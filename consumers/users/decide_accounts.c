@@ -37,29 +37,34 @@ static bool is_administrator(const struct accounts_state *s, const struct meta *
     return actor && (actor->roles & ACCOUNT_ADMIN) && !is_suspended(actor, meta->at);
 }
 
-/* A person's command about their own account. */
-static int own(const struct accounts_state *s, struct uuid user, const struct meta *meta, const struct account **ret)
-{
-    if (!uuid_equal(user, meta->actor))
-        return FORBIDDEN_ACTOR;
-    const struct account *account = known(s, user);
-    if (!account)
-        return ACCOUNT_NOT_FOUND;
-    if (is_suspended(account, meta->at))
-        return ACCOUNT_SUSPENDED;
-    *ret = account;
-    return ACCEPTED;
-}
+/* Who may send a command: a person about their own account, an administrator about any. */
+enum { OWN = 1, ADMINISTRATOR = 2 };
 
-/* An administrator's about any. */
-static int administrated(const struct accounts_state *s, struct uuid user, const struct meta *meta,
-                         const struct account **ret)
+static const unsigned authority[] = {
+    [ACCOUNTS_CHANGE_PROFILE] = OWN,
+    [ACCOUNTS_CHANGE_USERNAME] = OWN,
+    [ACCOUNTS_CHANGE_EMAIL] = OWN,
+    [ACCOUNTS_CHANGE_PASSWORD] = OWN,
+    [ACCOUNTS_REHASH_PASSWORD] = OWN,
+    [ACCOUNTS_END_ALL_SESSIONS] = OWN | ADMINISTRATOR,
+    [ACCOUNTS_SUSPEND_ACCOUNT] = ADMINISTRATOR,
+    [ACCOUNTS_REINSTATE_ACCOUNT] = ADMINISTRATOR,
+    [ACCOUNTS_SET_ROLES] = ADMINISTRATOR,
+};
+
+/* The account that a command is about, for who may send it. */
+static int admitted(const struct accounts_state *s, const struct accounts_command *c, const struct account **ret)
 {
-    if (!is_administrator(s, meta))
+    const struct uuid user = accounts_stream.command.key((const struct any_record *)c);
+    const unsigned may = authority[c->type];
+    const bool own = (may & OWN) && uuid_equal(user, c->meta.actor);
+    if (!own && !((may & ADMINISTRATOR) && is_administrator(s, &c->meta)))
         return FORBIDDEN_ACTOR;
     const struct account *account = known(s, user);
     if (!account)
         return ACCOUNT_NOT_FOUND;
+    if (own && is_suspended(account, c->meta.at))
+        return ACCOUNT_SUSPENDED;
     *ret = account;
     return ACCEPTED;
 }
@@ -96,13 +101,9 @@ static int decide_register(const struct accounts_state *s, const struct register
     return ACCEPTED;
 }
 
-static int decide_profile(const struct accounts_state *s, const struct change_profile *command,
+static int decide_profile(const struct account *account, const struct change_profile *command,
                           struct accounts_fact *ret)
 {
-    const struct account *account;
-    const int refused = own(s, command->user_id, &command->meta, &account);
-    if (refused)
-        return refused;
     if (command->expected_version != -1 && command->expected_version != account->version)
         return VERSION_CONFLICT;
     ret->type = ACCOUNTS_PROFILE_CHANGED;
@@ -124,13 +125,9 @@ static int decide_profile(const struct accounts_state *s, const struct change_pr
     return ACCEPTED;
 }
 
-static int decide_username(const struct accounts_state *s, const struct change_username *command,
-                           struct accounts_fact *ret)
+static int decide_username(const struct accounts_state *s, const struct account *account,
+                           const struct change_username *command, struct accounts_fact *ret)
 {
-    const struct account *account;
-    const int refused = own(s, command->user_id, &command->meta, &account);
-    if (refused)
-        return refused;
     if (command->username_index.len != HASH_LEN)
         return COMMAND_INVALID;
     if (is_taken(s, claim_key(CLAIM_USERNAME, command->username_index), command->user_id, command->meta.at))
@@ -154,12 +151,9 @@ static int decide_username(const struct accounts_state *s, const struct change_u
     return ACCEPTED;
 }
 
-static int decide_email(const struct accounts_state *s, const struct change_email *command, struct accounts_fact *ret)
+static int decide_email(const struct accounts_state *s, const struct account *account,
+                        const struct change_email *command, struct accounts_fact *ret)
 {
-    const struct account *account;
-    const int refused = own(s, command->user_id, &command->meta, &account);
-    if (refused)
-        return refused;
     if (command->email_index.len != HASH_LEN)
         return COMMAND_INVALID;
     if (is_taken(s, claim_key(CLAIM_EMAIL, command->email_index), command->user_id, command->meta.at))
@@ -182,13 +176,9 @@ static bool is_stale(const struct account *account, int64_t verified_in)
     return verified_in != -1 && verified_in != account->session_epoch;
 }
 
-static int decide_password(const struct accounts_state *s, const struct change_password *command,
+static int decide_password(const struct account *account, const struct change_password *command,
                            struct accounts_fact *ret)
 {
-    const struct account *account;
-    const int refused = own(s, command->user_id, &command->meta, &account);
-    if (refused)
-        return refused;
     if (is_stale(account, command->account_epoch))
         return STALE_CREDENTIALS;
     ret->type = ACCOUNTS_PASSWORD_CHANGED;
@@ -203,13 +193,9 @@ static int decide_password(const struct accounts_state *s, const struct change_p
     return ACCEPTED;
 }
 
-static int decide_rehash(const struct accounts_state *s, const struct rehash_password *command,
+static int decide_rehash(const struct account *account, const struct rehash_password *command,
                          struct accounts_fact *ret)
 {
-    const struct account *account;
-    const int refused = own(s, command->user_id, &command->meta, &account);
-    if (refused)
-        return refused;
     if (is_stale(account, command->account_epoch))
         return STALE_CREDENTIALS;
     ret->type = ACCOUNTS_PASSWORD_REHASHED;
@@ -222,15 +208,9 @@ static int decide_rehash(const struct accounts_state *s, const struct rehash_pas
     return ACCEPTED;
 }
 
-static int decide_end_all(const struct accounts_state *s, const struct end_all_sessions *command,
+static int decide_end_all(const struct account *account, const struct end_all_sessions *command,
                           struct accounts_fact *ret)
 {
-    const struct account *account;
-    int refused = own(s, command->user_id, &command->meta, &account);
-    if (refused == FORBIDDEN_ACTOR)
-        refused = administrated(s, command->user_id, &command->meta, &account);
-    if (refused)
-        return refused;
     ret->type = ACCOUNTS_ALL_SESSIONS_ENDED;
     ret->all_sessions_ended = (struct all_sessions_ended){
         .user_id = command->user_id,
@@ -242,13 +222,9 @@ static int decide_end_all(const struct accounts_state *s, const struct end_all_s
     return ACCEPTED;
 }
 
-static int decide_suspend(const struct accounts_state *s, const struct suspend_account *command,
+static int decide_suspend(const struct account *account, const struct suspend_account *command,
                           struct accounts_fact *ret)
 {
-    const struct account *account;
-    const int refused = administrated(s, command->user_id, &command->meta, &account);
-    if (refused)
-        return refused;
     if (uuid_equal(command->user_id, command->meta.actor))
         return OWN_ACCOUNT;
     if (command->until != 0 && command->until <= command->meta.at)
@@ -265,13 +241,9 @@ static int decide_suspend(const struct accounts_state *s, const struct suspend_a
     return ACCEPTED;
 }
 
-static int decide_reinstate(const struct accounts_state *s, const struct reinstate_account *command,
+static int decide_reinstate(const struct account *account, const struct reinstate_account *command,
                             struct accounts_fact *ret)
 {
-    const struct account *account;
-    const int refused = administrated(s, command->user_id, &command->meta, &account);
-    if (refused)
-        return refused;
     if (!account->suspended)
         return NOT_SUSPENDED;
     ret->type = ACCOUNTS_ACCOUNT_REINSTATED;
@@ -283,12 +255,9 @@ static int decide_reinstate(const struct accounts_state *s, const struct reinsta
     return ACCEPTED;
 }
 
-static int decide_roles(const struct accounts_state *s, const struct set_roles *command, struct accounts_fact *ret)
+static int decide_roles(const struct accounts_state *s, const struct account *account, const struct set_roles *command,
+                        struct accounts_fact *ret)
 {
-    const struct account *account;
-    const int refused = administrated(s, command->user_id, &command->meta, &account);
-    if (refused)
-        return refused;
     uint32_t roles;
     if (command->roles.count == 0 || !role_bits(command->roles.items, command->roles.count, &roles))
         return COMMAND_INVALID;
@@ -312,27 +281,34 @@ int accounts_decide(const void *state, const struct any_record *command, struct 
 {
     const struct accounts_command *c = (const struct accounts_command *)command;
     struct accounts_fact *ret = (struct accounts_fact *)ret_fact;
-    switch ((enum accounts_command_type)c->type) {
-    case ACCOUNTS_REGISTER_ACCOUNT:
+    if (c->type == ACCOUNTS_COMMAND_NONE)
+        return COMMAND_INVALID;
+    if (c->type == ACCOUNTS_REGISTER_ACCOUNT)
         return decide_register(state, &c->register_account, ret);
+    const struct account *account;
+    const int refused = admitted(state, c, &account);
+    if (refused)
+        return refused;
+    switch ((enum accounts_command_type)c->type) {
     case ACCOUNTS_CHANGE_PROFILE:
-        return decide_profile(state, &c->change_profile, ret);
+        return decide_profile(account, &c->change_profile, ret);
     case ACCOUNTS_CHANGE_USERNAME:
-        return decide_username(state, &c->change_username, ret);
+        return decide_username(state, account, &c->change_username, ret);
     case ACCOUNTS_CHANGE_EMAIL:
-        return decide_email(state, &c->change_email, ret);
+        return decide_email(state, account, &c->change_email, ret);
     case ACCOUNTS_CHANGE_PASSWORD:
-        return decide_password(state, &c->change_password, ret);
+        return decide_password(account, &c->change_password, ret);
     case ACCOUNTS_REHASH_PASSWORD:
-        return decide_rehash(state, &c->rehash_password, ret);
+        return decide_rehash(account, &c->rehash_password, ret);
     case ACCOUNTS_END_ALL_SESSIONS:
-        return decide_end_all(state, &c->end_all_sessions, ret);
+        return decide_end_all(account, &c->end_all_sessions, ret);
     case ACCOUNTS_SUSPEND_ACCOUNT:
-        return decide_suspend(state, &c->suspend_account, ret);
+        return decide_suspend(account, &c->suspend_account, ret);
     case ACCOUNTS_REINSTATE_ACCOUNT:
-        return decide_reinstate(state, &c->reinstate_account, ret);
+        return decide_reinstate(account, &c->reinstate_account, ret);
     case ACCOUNTS_SET_ROLES:
-        return decide_roles(state, &c->set_roles, ret);
+        return decide_roles(state, account, &c->set_roles, ret);
+    case ACCOUNTS_REGISTER_ACCOUNT:
     case ACCOUNTS_COMMAND_NONE:
         break;
     }
