@@ -7,7 +7,6 @@
 #include "consumers/rejection.h"
 #include "gateway/commands/accepted.h"
 #include "gateway/commands/replies.h"
-#include "gateway/commands/unsettled.h"
 #include "gateway/commands/waiting.h"
 #include "gateway/gateway.h"
 #include "ops/runtime/clock.h"
@@ -24,7 +23,6 @@ struct dispatch {
     struct gateway *gateway;
     struct waiting *waiting;
     struct replies *replies;
-    struct unsettled *unsettled;
     char channel[64];
     pthread_mutex_t lock;
     struct encoder *encoders; /* those not lent; as many exist as threads ever encoded at once */
@@ -240,28 +238,7 @@ static void answer_accepted(const struct waiting_entry *entry)
         request_resume(r);
         return;
     }
-    if (!uuid_is_nil(r->fresh_subject))
-        unsettled_add(r->gateway->dispatch->unsettled,
-                      &(struct unsettled_subject){ entry->command_id, r->fresh_subject, entry->stream });
-    r->fresh_subject = uuid_nil;
     accepted_answer(r, entry->command_id, entry->actor);
-}
-
-/* What became of a command whose request has been answered: a key that nothing came of goes. */
-static void settle(struct dispatch *d, struct codec *codec, const struct outcome *outcome,
-                   const struct unsettled_subject *s)
-{
-    bool in_vain = outcome->rejection != ACCEPTED && outcome->rejection != AGGREGATE_PARKED; /* may be sent again */
-    if (outcome->rejection == ACCEPTED) {
-        const struct record_union *facts = &s->stream->fact;
-        struct arena arena;
-        arena_init(&arena, 4096);
-        struct any_record *fact = arena_alloc(&arena, facts->size);
-        in_vain = facts->decode(codec, outcome->fact, &arena, fact) == OK && !uuid_equal(s->subject, facts->key(fact));
-        arena_finish(&arena);
-    }
-    if (in_vain)
-        replies_withdraw(d->replies, s->subject);
 }
 
 static void answer_rejected(struct request *r, int number)
@@ -303,10 +280,6 @@ static enum request_step answer_outcome(struct dispatch *d, const struct waiting
     /* Who wants no outcome gets none, also when it is faster than the delivery report; only that the key is not theirs
      * they must know, since the operation is not theirs either. */
     if (entry->respond_async && rejection != IDEMPOTENCY_KEY_REUSED) {
-        if (!uuid_is_nil(r->fresh_subject))
-            settle(d, codec, outcome,
-                   &(struct unsettled_subject){ entry->command_id, r->fresh_subject, entry->stream });
-        r->fresh_subject = uuid_nil;
         accepted_answer(r, entry->command_id, entry->actor);
         return REQUEST_SUSPENDED;
     }
@@ -349,9 +322,6 @@ void dispatch_outcome(struct dispatch *d, struct codec *codec, const struct outc
     if (!waiting_take(d->waiting, outcome->command_id, unless, &entry)) {
         /* Answered already: by the poll, the deadline, or another delivery of the same reply. */
         metrics_add(d->gateway->metrics, METRIC_OUTCOMES_LATE, 1);
-        struct unsettled_subject subject;
-        while (unsettled_take(d->unsettled, outcome->command_id, &subject))
-            settle(d, codec, outcome, &subject);
         return;
     }
     metrics_add(d->gateway->metrics, metric, 1);
@@ -388,7 +358,6 @@ struct dispatch *dispatch_create(struct gateway *g, size_t max_waiting)
     struct dispatch *d = mem_alloc(sizeof *d);
     d->gateway = g;
     d->waiting = waiting_create(max_waiting);
-    d->unsettled = unsettled_create();
     replies_channel(g->id, d->channel);
     pthread_mutex_init(&d->lock, NULL);
     return d;
@@ -396,7 +365,7 @@ struct dispatch *dispatch_create(struct gateway *g, size_t max_waiting)
 
 err dispatch_start(struct dispatch *d)
 {
-    return replies_start(d->gateway, d, d->waiting, d->unsettled, answer_accepted, &d->replies);
+    return replies_start(d->gateway, d, d->waiting, answer_accepted, &d->replies);
 }
 
 size_t dispatch_waiting(const struct dispatch *d)
@@ -435,7 +404,6 @@ void dispatch_destroy(struct dispatch *d)
         return;
     dispatch_stop(d);
     waiting_destroy(d->waiting);
-    unsettled_destroy(d->unsettled);
     while (d->encoders) {
         struct encoder *e = d->encoders;
         d->encoders = e->next;

@@ -8,7 +8,6 @@
 
 #include "consumers/deciders.h"
 #include "consumers/operation.h"
-#include "gateway/commands/unsettled.h"
 #include "gateway/gateway.h"
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
@@ -30,7 +29,6 @@ struct replies {
     struct gateway *gateway;
     struct dispatch *dispatch;
     struct waiting *waiting;
-    struct unsettled *unsettled;
     void (*expired)(const struct waiting_entry *entry);
     atomic_bool up, hurried;
     _Atomic int64_t doubt_until_us; /* see replies_doubted */
@@ -211,7 +209,6 @@ static void *poll_loop(void *argument)
         struct waiting_silent silent[POLL_MAX];
         size_t count = waiting_silent(r->waiting, clock_mono_us(), replies_missing(r) ? SILENT_DOWN_US : SILENT_US,
                                       silent, POLL_MAX);
-        count += unsettled_due(r->unsettled, clock_mono_us(), silent + count, POLL_MAX - count);
         bool failed = withdraw(r, pg) != OK;
         for (const char *const *worker = operation_workers; *worker && count > 0; worker++)
             if (poll_worker(r, pg, codec, &arena, *worker, silent, count) != OK)
@@ -253,7 +250,7 @@ static void *sweep_loop(void *argument)
 
 /* --- life --- */
 
-err replies_start(struct gateway *g, struct dispatch *d, struct waiting *w, struct unsettled *u,
+err replies_start(struct gateway *g, struct dispatch *d, struct waiting *w,
                   void (*expired)(const struct waiting_entry *entry), struct replies **ret)
 {
     static const struct {
@@ -264,7 +261,6 @@ err replies_start(struct gateway *g, struct dispatch *d, struct waiting *w, stru
     r->gateway = g;
     r->dispatch = d;
     r->waiting = w;
-    r->unsettled = u;
     r->expired = expired;
     pthread_mutex_init(&r->lock, NULL);
     pthread_condattr_t monotonic;

@@ -8,12 +8,12 @@
 #pragma once
 
 #include "gateway/commands/dispatch.h"
-#include "gateway/commands/unsettled.h"
+#include "gateway/commands/waiting.h"
 
 struct replies;
 
 /* Starts the threads. Outcomes go to dispatch_outcome, passed deadlines to `expired`. */
-MUST_CHECK err replies_start(struct gateway *g, struct dispatch *d, struct waiting *w, struct unsettled *u,
+MUST_CHECK err replies_start(struct gateway *g, struct dispatch *d, struct waiting *w,
                              void (*expired)(const struct waiting_entry *entry), struct replies **ret);
 /* The channel's name; goes with each command as aether-reply-to. Valid as long as `g`. */
 void replies_channel(struct uuid gateway_id, char ret_name[64]);

@@ -99,22 +99,6 @@ def test_what_is_rejected_leaves_no_key_in_the_vault(stack, urls, ada):
     assert ben.get("/users/me").json["firstName"] == "Ada"
 
 
-@pytest.mark.parametrize("knows", ["at once", "too late"])
-def test_what_is_rejected_after_its_202_leaves_no_key_in_the_vault(stack, urls, mended, ada, knows):
-    def keys():
-        return {subject for (subject,) in stack.sql("SELECT subject FROM vault.keys")}
-
-    before, taken = keys(), Person(urls)
-    taken.username = ada.username
-    with stack.paused(*(stack.pids("users") if knows == "too late" else [])):
-        answer = taken.request("POST", "/auth/register", taken.registration(), headers={"Prefer": "respond-async"})
-        assert answer.status == 202, answer
-        if knows == "too late":
-            assert len(keys() - before) == 1
-    wait_until(lambda: keys() == before, 10, "no key more than before")
-
-
-
 def test_one_logs_in_by_username_or_email_and_not_with_a_wrong_password(urls, ada):
     client = Client(urls)
     for name in (ada.username, ada.email):
