@@ -278,6 +278,8 @@ static err write_fact(struct call *call, struct arena *arena, struct buf *scratc
     case ROOMS_MESSAGE_EDITED:
         return forget_message(call, arena, room, f->message_edited.seq);
     case ROOMS_MESSAGE_DELETED:
+        if (f->message_deleted.thread)
+            TRY(forget_message(call, arena, room, f->message_deleted.thread)); /* it has a reply fewer */
         return forget_message(call, arena, room, f->message_deleted.seq);
     case ROOMS_MESSAGE_PINNED:
         return forget_message(call, arena, room, f->message_pinned.seq);

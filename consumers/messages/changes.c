@@ -261,6 +261,8 @@ void changes_add(struct changes *c, struct arena *arena, const struct placed_fac
         break;
     case ROOMS_MESSAGE_DELETED:
         message_change(c, arena, f->message_deleted.room_id, f->message_deleted.seq, at)->deleted = &f->message_deleted;
+        if (f->message_deleted.thread)
+            message_change(c, arena, f->message_deleted.room_id, f->message_deleted.thread, at)->replies--;
         break;
     case ROOMS_MESSAGE_PINNED: {
         struct message_change *message = message_change(c, arena, f->message_pinned.room_id, f->message_pinned.seq, at);

@@ -41,7 +41,7 @@ struct message_change {
     const struct message_deleted *deleted;
     enum { PIN_KEPT, PIN_SET, PIN_TAKEN } pin;
     int64_t pinned_at;
-    int32_t replies; /* more */
+    int32_t replies; /* more, or fewer */
     bool reacted;    /* its reactions are others */
     struct message_change *next;
     UT_hash_handle hh;

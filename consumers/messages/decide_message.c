@@ -128,7 +128,11 @@ int decide_delete_message(const struct rooms_state *s, const struct delete_messa
         return NOT_THE_SENDER;
     ret->type = ROOMS_MESSAGE_DELETED;
     ret->message_deleted = (struct message_deleted){
-        .room_id = c->room_id, .message_id = c->message_id, .seq = c->seq, .expired = c->expired
+        .room_id = c->room_id,
+        .message_id = c->message_id,
+        .seq = c->seq,
+        .expired = c->expired,
+        .thread = message->thread,
     };
     return ACCEPTED;
 }

@@ -49,6 +49,12 @@ static const struct rule_row rows[] = {
     { "who has left does not edit", { TALK, LEFT(LOBBY, BOB) }, EDIT(LOBBY, BOB, 1), NOT_A_MEMBER },
 
     { "who said it takes it back", { TALK }, DELETE(LOBBY, BOB, 1), ACCEPTED, ROOMS_MESSAGE_DELETED },
+    { "a reply that is taken back is one fewer in its thread",
+      { TALK, POSTED_IN(LOBBY, BOB, 2, 1) },
+      DELETE(LOBBY, BOB, 2),
+      ACCEPTED,
+      ROOMS_MESSAGE_DELETED,
+      1 },
     { "so does who moderates", { TALK }, DELETE(LOBBY, ANN, 1), ACCEPTED, ROOMS_MESSAGE_DELETED },
     { "another member does not", { TALK, JOINED(LOBBY, CAT) }, DELETE(LOBBY, CAT, 1), NOT_THE_SENDER },
     { "once", { TALK, DELETED(LOBBY, BOB, 1) }, DELETE(LOBBY, BOB, 1), MESSAGE_DELETED },

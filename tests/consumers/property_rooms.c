@@ -304,6 +304,8 @@ static int64_t rooms_from_state(const struct any_record *fact)
                f->message_posted.slow_until * 1000000;
     case ROOMS_MESSAGE_EDITED:
         return f->message_edited.version;
+    case ROOMS_MESSAGE_DELETED:
+        return f->message_deleted.thread;
     case ROOMS_ROOM_CHANGED:
         return f->room_changed.version;
     case ROOMS_ROLE_CHANGED:

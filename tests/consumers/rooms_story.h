@@ -119,6 +119,8 @@ static int64_t number_of(const struct rooms_fact *fact)
         return fact->message_posted.seq;
     case ROOMS_MESSAGE_EDITED:
         return fact->message_edited.version;
+    case ROOMS_MESSAGE_DELETED:
+        return fact->message_deleted.thread;
     case ROOMS_ROOM_CHANGED:
         return fact->room_changed.version;
     case ROOMS_ROOM_TRANSFERRED:

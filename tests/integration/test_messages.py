@@ -86,6 +86,12 @@ def test_a_thread_gathers_replies_to_replies(ada, ben, room):
     rest = ben.get(at(root, f"/thread?limit=1&cursor={page['nextCursor']}")).json
     assert [m["seq"] for m in page["items"] + rest["items"]] == [3, 4]
     refused(ada, "POST", f"/rooms/{room}/messages", 404, "message_not_found", {"body": "?", "replyTo": 99})
+    ada.page(room)  # from here on the root is in the cache as well
+    send(ada, "DELETE", at(second))
+    assert read(ben, root)["replyCount"] == 1
+    assert ben.page(room)["items"][0]["replyCount"] == 1, "nor is it counted where the page comes from the cache"
+    send(ben, "DELETE", at(first))
+    assert "replyCount" not in ben.page(room)["items"][0]
 
 
 def test_reactions_are_one_of_each_person_and_emoji(ada, ben, eve, room):

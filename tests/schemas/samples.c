@@ -216,7 +216,7 @@ const struct sample samples[] = {
                                             .meta = FACT_META, .room_id = ROOM, .user_id = SESSION) },
     { "aether.rooms.MessageDeleted",
       SAMPLE(rooms_fact, rooms, fact, ROOMS_MESSAGE_DELETED, message_deleted, .meta = FACT_META, .room_id = ROOM,
-             .message_id = MESSAGE, .seq = 4711, .expired = true) },
+             .message_id = MESSAGE, .seq = 4711, .expired = true, .thread = 4700) },
     { "aether.rooms.MessageEdited",
       SAMPLE(rooms_fact, rooms, fact, ROOMS_MESSAGE_EDITED, message_edited, .meta = FACT_META, .room_id = ROOM,
              .message_id = MESSAGE, .seq = 4711, .version = 8, .body = CIPHER("body"), .mentions = { people, 2 },
