@@ -189,10 +189,10 @@ def start_servers(stack, names):
 def apply_topics(stack):
     with step("topics") as this:
         argv, environment = stack.run_topics(["apply"])
-        done = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        done = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               text=True)
         if done.returncode not in (0, 1):
-            raise Failure(f"aether-topics apply: {console.last_line(done.stdout)}")
+            raise Failure(f"aether-topics apply: {console.last_line(done.stderr or done.stdout)}")
         created = sum(": created" in line for line in done.stdout.splitlines())
         this.note = f"{created} created" if created else "all there"
     if done.returncode == 1:  # it never changes what is there; that is for a person to decide
