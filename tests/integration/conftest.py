@@ -47,8 +47,8 @@ def stack():
     options += ["--build", build] if build else []
     running = Stack(OWN_STATE, options)
     running.wipe()
-    running.up()
     try:
+        running.up()
         running.wait_ready()
         yield running
     finally:

@@ -58,9 +58,9 @@ class Broker:
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def start(self):
+    def start(self, *more):
         self.process = subprocess.Popen([os.path.join(OPS, "start"), "--jars", jars(), "--data", self.folder, "--port", str(self.port),
-                                         "--controller-port", str(self.controller_port), "--heap", "256"], stdin=subprocess.DEVNULL)
+                                         "--controller-port", str(self.controller_port), "--heap", "256", *more], stdin=subprocess.DEVNULL)
 
     def wait_ready(self):
         subprocess.run([os.path.join(OPS, "ready"), self.bootstrap, "60"], check=True)

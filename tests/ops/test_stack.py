@@ -230,6 +230,8 @@ def test_down_stops_all_that_up_started_and_nothing_else(running):
 def test_wipe_forgets_everything(state):
     up(state)
     data = os.path.realpath(state / "postgres")
+    ops("keys", state, "--rotate")
+    assert any((state / "keys").iterdir()), "as with a gateway"
     ops("down", state, "--wipe")
     assert not state.exists() and not os.path.exists(data)
     assert ops("status", state, check=False).returncode == 1
