@@ -3,6 +3,7 @@ is started in .state-test, with an empty log, from AETHER_TEST_BUILD (a meson bu
 
 Two messages workers share the partitions; time-outs are short, so that a test need not wait long for them to pass."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__
 sys.path[:0] = [os.path.join(ROOT, "ops", "chaos")]
 
 import client  # noqa: E402
+import feed  # noqa: E402
 from stack import RAISED_LIMITS, Stack, http_get, wait_until  # noqa: E402
 
 OWN_STATE = os.path.join(ROOT, ".state-test")
@@ -132,6 +134,40 @@ def openapi_tools():
                           text=True, timeout=300)
     assert done.returncode == 0, done.stdout
     return os.path.join(folder, "bin")
+
+
+@pytest.fixture
+def url(urls):
+    return urls[0]
+
+
+@pytest.fixture(params=["WebSocket", "EventStream"])
+def listen(request, url):
+    """Opens the feed in either form: listen(person, last_id=None)."""
+    opened = []
+
+    def open_feed(person, last_id=None):
+        if request.param == "WebSocket":
+            opened.append(feed.WebSocket(url, person.token, "lastEventId=" + last_id if last_id else ""))
+        else:
+            opened.append(feed.EventStream(url, person.token, last_id))
+        return opened[-1]
+
+    yield open_feed
+    for each in opened:
+        with contextlib.suppress(Exception):
+            each.close()
+
+
+@pytest.fixture
+def hear(url):
+    """A WebSocket that is closed behind the test: hear(person, …)."""
+    with contextlib.ExitStack() as stack:
+        def open_socket(person, *arguments, **options):
+            socket_ = feed.WebSocket(url, person.token, *arguments, **options)
+            stack.callback(lambda: contextlib.suppress(Exception).__enter__() or socket_.break_off())
+            return socket_
+        yield open_socket
 
 
 def gateways_beside(stack):

@@ -2,6 +2,7 @@
 server-sent events by http.client. Each listens on a thread; tests look at what came."""
 
 import asyncio
+import base64
 import contextlib
 import http.client
 import json
@@ -13,6 +14,12 @@ import urllib.parse
 import websockets
 
 PATH = "/api/v1/live"
+HANDSHAKE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec_WebSocket_Version": "13",
+             "Sec_WebSocket_Key": base64.b64encode(bytes(16)).decode()}
+
+# By the event that tells it: how somebody is taken out of a room.
+REMOVALS = {"member.removed": lambda admin, room, who: admin.insist("POST", f"/rooms/{room}/members/{who}/kick", {"reason": "Noise"}),
+            "member.banned": lambda admin, room, who: admin.insist("PUT", f"/rooms/{room}/bans/{who}", {"reason": "Noise"})}
 
 
 class Feed:

@@ -1,0 +1,255 @@
+"""Nothing is missed of the live feed, and nothing told twice: by who comes back, who was added or removed meanwhile, whoever dies."""
+
+import base64
+import contextlib
+import random
+import threading
+import time
+
+import pytest
+
+import client
+import feed
+from conftest import is_ready
+from stack import http_get, parse_metrics, wait_until
+
+
+def test_who_comes_back_is_told_exactly_what_was_missed(listen, ada, ben, room):
+    heard = listen(ben)
+    ada.say(room, "1")
+    heard.event("message.posted", roomId=room, number=1)
+    last_id = heard.last_id
+    heard.close()
+    for i in range(2, 8):
+        ada.say(room, f"{i}")
+    heard = listen(ben, last_id)
+    ada.say(room, "8")
+    heard.wait(lambda f: 8 in f.numbers(room))
+    assert heard.numbers(room) == [2, 3, 4, 5, 6, 7, 8]
+
+
+def test_who_was_added_to_a_room_while_away_is_told_of_it_from_then_on(listen, ada, eve):
+    room = ada.room()
+    ada.say(room, "before")
+    heard = listen(eve)
+    last_id = heard.last_id
+    heard.close()
+    ada.say(room, "still before")
+    eve.join(room)
+    ada.say(room, "after")
+    heard = listen(eve, last_id)
+    heard.event("message.posted", roomId=room)
+    heard.event("member.joined", roomId=room)
+    assert heard.numbers(room) == [3]
+
+
+@pytest.mark.parametrize("what", feed.REMOVALS)
+def test_who_was_removed_while_away_is_told_what_came_before_and_nothing_after(listen, ada, ben, room, what):
+    other = ada.room()
+    ben.join(other)
+    heard = listen(ben)
+    ada.say(room, "a sign that it is heard")
+    heard.event("message.posted", roomId=room, number=1)
+    last_id = heard.last_id
+    heard.close()
+    ada.say(room, "seen")
+    assert feed.REMOVALS[what](ada, room, ben.user["id"]).status == 204
+    ada.say(room, "not seen")
+    heard = listen(ben, last_id)
+    ada.say(room, "nor this")
+    ada.say(other, "a sign that it would have come")
+    heard.event("message.posted", roomId=other)
+    heard.event(what, roomId=room)
+    assert heard.numbers(room) == [2]
+
+
+def test_who_says_by_number_what_was_seen_is_told_the_rest(hear, ada, ben, room):
+    for i in range(7):
+        ada.say(room, f"{i + 1}")
+    other, joined = ada.room(), ada.room()
+    ben.join(other)
+    ada.say(other, "1")
+    ada.say(joined, "before")
+    ben.join(joined)
+    ada.say(joined, "after")
+    heard = hear(ben, "hold=true")
+    ada.say(room, "8")
+    assert heard.ask("resume", "r", since={room: 4, other: 1})["status"] == 204
+    ada.say(room, "9")
+    heard.event("message.posted", roomId=room, number=9)
+    assert heard.numbers(room) == [5, 6, 7, 8, 9]
+    assert heard.numbers(other) == []
+    assert heard.numbers(joined) == [2]
+    assert heard.of("message.posted", room)[0]["data"] == ada.page(room, after=4, limit=1)["items"][0]
+    assert heard.ask("resume", "again", since={})["status"] == 409
+
+
+def test_who_was_away_for_longer_than_the_window_is_told_from_the_projection(urls, url, another_gateway, ada):
+    """The position of a feed's beginning lies before every window but that of a log that has just begun. Dora is new: who has
+    more than live.catch_up_events to be told, of all rooms, is told to look."""
+    dora, = client.register_people(urls, 1)
+    first, second = ada.room(), ada.room()
+    for room in (first, second):
+        dora.join(room)
+    for i in range(1200):
+        ada.say(first if i % 3 else second, f"{i}")
+    heard = feed.WebSocket(url, dora.token, "lastEventId=" + position_of([0] * 6))
+    ada.say(first, "the end")
+    heard.wait(lambda f: any(e["data"]["body"] == "the end" for e in f.of("message.posted", first)), 30)
+    assert heard.numbers(first) == list(range(1, 802))
+    assert heard.numbers(second) == list(range(1, 401))
+    assert not heard.of("resync")
+    heard.close()
+    elsewhere = another_gateway({"live.catch_up_events": 1000, "live.window_events": 64})
+    heard = feed.WebSocket(elsewhere, dora.token, "lastEventId=" + position_of([0] * 6))
+    assert heard.event("resync")["reason"] == "too_far_behind"
+    ada.say(first, "behind it")
+    heard.event("message.posted", roomId=first, number=802)
+    heard.close()
+
+
+def follows_the_log(url):
+    return parse_metrics(http_get(url + "/metrics")[1].decode())["aether_gateway_live_following"] == 1
+
+
+@pytest.mark.parametrize("by", ["position", "number"])
+def test_a_feed_that_rested_misses_nothing_when_somebody_listens_again(another_gateway, stack, ada, ben, room, by):
+    """Nor one that has just been started."""
+    settings = {"live.linger_s": 1, "live.window_events": 64}
+    url = another_gateway(settings)
+    assert not follows_the_log(url), "nobody has listened yet"
+    ada.say(room, "1")
+    heard = feed.WebSocket(url, ben.token)
+    ada.say(room, "2")
+    heard.event("message.posted", roomId=room, number=2)
+    last_id = heard.last_id
+    wait_until(lambda: follows_the_log(url), 10, "the log is followed")
+    heard.close()
+    wait_until(lambda: not follows_the_log(url), 20, "it rests")
+    assert is_ready(url)
+    for i in range(3, 30):
+        ada.say(room, f"{i}")
+    stop, poster = threading.Event(), client_of(ada, stack)
+    posting = threading.Thread(target=lambda: [poster.say(room, "more") for _ in iter(stop.is_set, True)], daemon=True)
+    posting.start()
+    for where in (url, another_gateway(settings)):
+        if by == "position":
+            heard = feed.WebSocket(where, ben.token, "lastEventId=" + last_id)
+        else:
+            heard = feed.WebSocket(where, ben.token, "hold=true")
+            assert heard.ask("resume", "r", since={room: 2})["status"] == 204
+        ready = heard.of("ready")[0]
+        seen = next(r["number"] for r in ready["rooms"] if r["roomId"] == room)
+        heard.wait(lambda f: (f.numbers(room) or [0])[-1] > seen + 20, 30, "what goes on")
+        numbers = heard.numbers(room)
+        assert numbers == list(range(3, 3 + len(numbers)))
+        assert not heard.of("resync")
+        heard.break_off()
+    stop.set()
+    posting.join(60)
+
+
+def position_of(offsets):
+    """As the gateway writes it: base64url of the count and the offsets, seven bits a byte."""
+    def number(n):
+        return bytes([n & 0x7f | 0x80]) + number(n >> 7) if n > 0x7f else bytes([n])
+    return base64.urlsafe_b64encode(b"".join(map(number, [len(offsets), *offsets]))).rstrip(b"=").decode()
+
+
+class Follower:
+    """Somebody who listens, and whenever the connection ends comes back with what was seen last, to any gateway; as a phone
+    does."""
+
+    def __init__(self, stack, person, kind):
+        self.stack, self.person, self.kind = stack, person, kind
+        self.numbers, self.repeats, self.last_id, self.connections = {}, [], None, 0
+        self.resynced = 0
+        self.stopping = False
+        self.thread = threading.Thread(target=self.follow, daemon=True)
+        self.thread.start()
+
+    def connect(self):
+        url = random.choice(self.urls)
+        if self.kind == "EventStream":
+            heard = feed.EventStream(url, self.person.token, self.last_id, wait_ready=False)
+            if heard.status != 200:
+                raise OSError(f"refused: {heard.status}")
+            return heard
+        return feed.WebSocket(url, self.person.token, "lastEventId=" + self.last_id if self.last_id else "", wait_ready=False)
+
+    def take(self, event):
+        if event["type"] == "message.posted":
+            room, number = event["roomId"], event["number"]
+            seen = self.numbers.setdefault(room, [])
+            if seen and number <= seen[-1]:
+                self.repeats.append((room, number))
+            seen.append(number)
+        self.resynced += event["type"] == "resync"
+        self.last_id = event.get("id", self.last_id)
+
+    def follow(self):
+        self.urls = self.stack.urls()
+        while not self.stopping:
+            try:
+                heard = self.connect()
+            except Exception:  # the gateway is away: again in a moment
+                time.sleep(random.uniform(0.05, 0.4))
+                continue
+            self.connections += 1
+            at = 0
+            while not self.stopping and not (heard.closed and at == len(heard.events)):
+                with heard.changed:
+                    if at == len(heard.events) and not heard.closed:
+                        heard.changed.wait(0.2)
+                while at < len(heard.events):
+                    self.take(heard.events[at])
+                    at += 1
+            with contextlib.suppress(Exception):
+                heard.close() if self.stopping else None
+
+
+@pytest.mark.slow
+def test_two_hundred_listeners_miss_nothing_while_everything_is_killed(mended, people):
+    stack = mended
+    rooms = [people[0].room(f"Deck {i}") for i in range(4)]
+    for person in people[1:8]:
+        for room in rooms:
+            person.join(room)
+    listeners = [Follower(stack, people[i % 8], "EventStream" if i % 4 == 0 else "WebSocket") for i in range(200)]
+    wait_until(lambda: all(f.connections and f.last_id for f in listeners), 60, "everybody listens")
+    stop, posted = threading.Event(), []
+
+    def post(person, room):
+        while not stop.is_set():
+            posted.append((room, person.say(room, "ahoy")["seq"]))
+
+    posters = [threading.Thread(target=post, args=(client_of(people[i], stack), rooms[i]), daemon=True) for i in range(4)]
+    for poster in posters:
+        poster.start()
+    for victim in ("gateway", "messages", "kafka", "gateway", "messages", "gateway"):
+        count = len(posted)
+        wait_until(lambda: len(posted) >= count + 40, 120, "40 more posts")
+        stack.kill(victim)
+    count = len(posted)
+    wait_until(lambda: len(posted) >= count + 40, 120, "40 more posts")
+    stop.set()
+    for poster in posters:
+        poster.join(60)
+    last = {room: max(number for where, number in posted if where == room) for room in rooms}
+    expected = {room: list(range(1, last[room] + 1)) for room in rooms}
+    wait_until(lambda: all(f.numbers.get(room, [0])[-1] >= last[room] for f in listeners for room in rooms), 60,
+               "everybody has heard the last message")
+    for follower in listeners:
+        follower.stopping = True
+    assert sum(f.connections > 1 for f in listeners) == 200
+    for follower in listeners:
+        assert follower.resynced == 0
+        assert follower.repeats == []
+        assert follower.numbers == expected
+
+
+def client_of(person, stack):
+    """The same person over a connection of its own."""
+    mine = client.Person(stack.urls(), person.username)
+    mine.user, mine.token, mine.refresh_token = person.user, person.token, person.refresh_token
+    return mine
