@@ -50,7 +50,8 @@ static err send_rows(struct worker *w, struct commit *c, struct arena *arena)
         if (c->fact_count[s] > 0)
             TRY(w->definition->streams[s]->fold(w->pg, arena, c->evolved ? w->states[s] : NULL, c->facts[s],
                                                 c->fact_count[s]));
-    TRY(operation_record(w->pg, arena, c->operations, c->operation_count, c->repeated || w->repeated));
+    w->repeated |= c->repeated; /* then a row that is there is the fact's fault, and not to be tried again */
+    TRY(operation_record(w->pg, arena, c->operations, c->operation_count, w->repeated));
     return pg_batch_flush(w->pg);
 }
 
