@@ -132,7 +132,8 @@ def test_a_command_that_cannot_be_read_is_appended_again_or_forgotten(stack, tmp
     (["retry", "01890000-0000-7000-8000-00000000dead"], "nothing is parked under 01890000-0000-7000-8000-00000000dead"),
     (["discard", "rooms.events", "0", "999999999"], "nothing is parked under rooms.events 0 999999999"),
     (["show", "rooms.events", "0", "999999999"], "nothing is parked under rooms.events 0 999999999"),
-    (["retry", "Robert"], 'invalid input syntax for type uuid: "Robert"'),
+    (["retry", "Robert"], "Robert: a KEY is a UUID; ops/parked list shows which there are"),
+    (["discard", "rooms.events", "one", "2"], "PARTITION and OFFSET are numbers, as in ops/parked list"),
     (["discard"], "discard takes a KEY, or TOPIC PARTITION OFFSET"),
     (["show", "rooms.events"], "show takes TOPIC PARTITION OFFSET"),
 ])
