@@ -45,11 +45,19 @@ class Answer:
         return f"<{self.status} {dict(self.headers)} {self.body[:600]!r}>"
 
 
+def http_connection(at, tls, **options):
+    """To the host of a URL that has been split; `tls` is the context of https."""
+    if at.scheme == "https":
+        return http.client.HTTPSConnection(at.hostname, at.port, context=tls, **options)
+    return http.client.HTTPConnection(at.hostname, at.port, **options)
+
+
 class Client:
     """One connection to one of `urls`; a failed one moves on to the next. One thread. `source` is the address it comes from: any
     of 127.0.0.0/8 for a server on this machine."""
 
     source = None
+    tls = None  # the ssl.SSLContext of https
 
     def __init__(self, urls, timeout=20):
         self.urls = [urls] if isinstance(urls, str) else list(urls)
@@ -59,8 +67,7 @@ class Client:
 
     def connect(self):
         at = urllib.parse.urlsplit(self.urls[0])
-        self.connection = http.client.HTTPConnection(at.hostname, at.port, timeout=self.timeout,
-                                                     source_address=self.source and (self.source, 0))
+        self.connection = http_connection(at, self.tls, timeout=self.timeout, source_address=self.source and (self.source, 0))
         self.connection.connect()
         self.connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

@@ -13,6 +13,8 @@ import urllib.parse
 
 import websockets
 
+from client import http_connection
+
 PATH = "/api/v1/live"
 HANDSHAKE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec_WebSocket_Version": "13",
              "Sec_WebSocket_Key": base64.b64encode(bytes(16)).decode()}
@@ -85,13 +87,14 @@ class Loop:
 
 
 class WebSocket(Feed):
-    def __init__(self, url, token=None, query="", protocols=None, wait_ready=True, headers=None):
+    def __init__(self, url, token=None, query="", protocols=None, wait_ready=True, headers=None, tls=None):
         super().__init__()
         self.url = url.replace("http", "ws", 1) + PATH + ("?" + query if query else "")
         self.headers = dict(headers or {})
         if token:
             self.headers["Authorization"] = f"Bearer {token}"
         self.protocols = protocols
+        self.tls = tls
         self.socket = None
         self.call(self.open())
         if wait_ready:
@@ -102,7 +105,7 @@ class WebSocket(Feed):
 
     async def open(self):
         self.socket = await websockets.connect(self.url, extra_headers=self.headers, subprotocols=self.protocols, compression=None,
-                                               ping_interval=None, open_timeout=20, max_size=2 ** 24)
+                                               ssl=self.tls, ping_interval=None, open_timeout=20, max_size=2 ** 24)
         self.task = asyncio.create_task(self.listen())
 
     async def listen(self):
@@ -130,10 +133,10 @@ class WebSocket(Feed):
 
 
 class EventStream(Feed):
-    def __init__(self, url, token=None, last_id=None, query="", wait_ready=True):
+    def __init__(self, url, token=None, last_id=None, query="", wait_ready=True, tls=None):
         super().__init__()
         at = urllib.parse.urlsplit(url)
-        self.connection = http.client.HTTPConnection(at.hostname, at.port, timeout=60)
+        self.connection = http_connection(at, tls, timeout=60)
         headers = {"Accept": "text/event-stream"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
