@@ -44,6 +44,7 @@ static int poster_count, poster_threads;
 static double rate;
 static atomic_long posted, failed;
 static float *latencies, *post_latencies;
+static double *post_times; /* when each of them was sent */
 static size_t latency_count, latency_room;
 static atomic_size_t post_count;
 static long deliveries, gaps, repeats, resyncs, reconnects;
@@ -222,7 +223,9 @@ static void *post(void *argument)
         ssize_t got = fd >= 0 && send(fd, request, (size_t)len, MSG_NOSIGNAL) == len ? recv(fd, answer, sizeof answer, 0) : -1;
         if (got > 12 && memcmp(answer, "HTTP/1.1 201", 12) == 0) {
             atomic_fetch_add(&posted, 1);
-            post_latencies[atomic_fetch_add(&post_count, 1) % latency_room] = (float)(now() - t);
+            size_t at_post = atomic_fetch_add(&post_count, 1) % latency_room;
+            post_latencies[at_post] = (float)(now() - t);
+            post_times[at_post] = t;
             continue;
         }
         atomic_fetch_add(&failed, 1);
@@ -272,6 +275,20 @@ static double percentile(float *row, size_t count, double p)
     return count ? 1000 * (double)row[(size_t)((double)(count - 1) * p)] : 0;
 }
 
+/* Of the posts sent between the two moments. */
+static double post_percentile(size_t posts, double from, double until, double p)
+{
+    float *row = malloc(sizeof *row * (posts + 1));
+    size_t count = 0;
+    for (size_t i = 0; i < posts; i++)
+        if (post_times[i] >= from && post_times[i] < until)
+            row[count++] = post_latencies[i];
+    qsort(row, count, sizeof *row, compare);
+    double found = percentile(row, count, p);
+    free(row);
+    return found;
+}
+
 int main(int argc, char **argv)
 {
     char *line = NULL;
@@ -300,6 +317,7 @@ int main(int argc, char **argv)
     latency_room = 8000000;
     latencies = calloc(latency_room, sizeof *latencies);
     post_latencies = calloc(latency_room, sizeof *post_latencies);
+    post_times = calloc(latency_room, sizeof *post_times);
     epoll = epoll_create1(0);
     double start = now();
     run_until(start + 120, true);
@@ -317,14 +335,15 @@ int main(int argc, char **argv)
         pthread_join(threads[i], NULL);
     run_until(now() + 1, false);
     size_t posts = atomic_load(&post_count);
+    double before_p99 = post_percentile(posts, 0, first_lost, 0.99), storm_p99 = post_percentile(posts, first_lost, last_back, 0.99);
     qsort(latencies, latency_count, sizeof *latencies, compare);
     qsort(post_latencies, posts, sizeof *post_latencies, compare);
     printf("{\"listeners\": %d, \"connect_s\": %.2f, \"posted\": %ld, \"failed\": %ld, \"deliveries\": %ld, \"deliveries_rate\": %.0f, "
            "\"p50_ms\": %.2f, \"p99_ms\": %.2f, \"max_ms\": %.2f, \"post_p50_ms\": %.2f, \"post_p99_ms\": %.2f, \"gaps\": %ld, "
-           "\"repeats\": %ld, \"resyncs\": %ld, \"reconnects\": %ld, \"back_s\": %.2f}\n",
+           "\"repeats\": %ld, \"resyncs\": %ld, \"reconnects\": %ld, \"back_s\": %.2f, \"before_p99_ms\": %.2f, \"storm_p99_ms\": %.2f}\n",
            ready, connect_s, atomic_load(&posted), atomic_load(&failed), deliveries, (double)deliveries / took,
            percentile(latencies, latency_count, 0.5), percentile(latencies, latency_count, 0.99), percentile(latencies, latency_count, 1),
            percentile(post_latencies, posts, 0.5), percentile(post_latencies, posts, 0.99), gaps, repeats, resyncs, reconnects,
-           first_lost ? last_back - first_lost : 0);
+           first_lost ? last_back - first_lost : 0, before_p99, storm_p99);
     return 0;
 }
