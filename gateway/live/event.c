@@ -247,13 +247,27 @@ static void event_affects(struct event *e, const struct rule *rule, const struct
 
 static struct event *event_create(struct str open_json, struct str id)
 {
-    struct event *e = mem_resize(NULL, sizeof *e + open_json.len);
-    *e = (struct event){ .partition = -1, .open_json_len = open_json.len };
+    struct event *e = mem_resize(NULL, sizeof *e + open_json.len + id.len);
+    *e = (struct event){ .partition = -1, .open_json_len = open_json.len, .id_len = id.len };
     atomic_init(&e->references, 1);
-    memcpy(e->open_json, open_json.ptr, open_json.len);
-    for (enum framing f = 0; f < FRAMINGS; f++)
-        e->frames[f] = frame_event(f, open_json, id);
+    memcpy(e->text, open_json.ptr, open_json.len);
+    if (id.len > 0)
+        memcpy(e->text + open_json.len, id.ptr, id.len);
     return e;
+}
+
+/* Two lanes may make it at once: one of the two is everybody's. */
+struct frame *event_frame(struct event *e, enum framing framing)
+{
+    struct frame *known = atomic_load_explicit(&e->frames[framing], memory_order_acquire);
+    if (known)
+        return known;
+    struct frame *made = frame_event(framing, event_json(e), (struct str){ e->text + e->open_json_len, e->id_len });
+    if (atomic_compare_exchange_strong_explicit(&e->frames[framing], &known, made, memory_order_acq_rel,
+                                                memory_order_acquire))
+        return made;
+    frame_release(made);
+    return known;
 }
 
 struct event *event_of_fact(const struct rooms_fact *fact, int32_t partition, int64_t offset, struct str id,

@@ -1,4 +1,5 @@
-/* event: a fact as the feed tells it. Encoded once, for everybody; an event and its bytes are not changed any more.
+/* event: a fact as the feed tells it. Encoded once, for everybody, and framed when the first listener is to hear it; an
+ * event and its bytes are not changed any more.
  *
  * {"type":"message.posted","roomId":…,"number":12,"position":"rooms/3@1234","at":…,"actorId":…,"data":{…},"id":…}
  * `number` is the message's number in its room (left out where no message is meant), `position` the fact's place in the
@@ -27,9 +28,9 @@ struct event {
     struct uuid persons[2]; /* whom it is about; the second may be nil */
     bool ends_sessions;     /* told nobody: the first person's listeners end, of this session (nil: of all) */
     struct uuid session;
-    struct frame *frames[FRAMINGS];
-    size_t open_json_len;
-    char open_json[]; /* for a listener whose position is another */
+    _Atomic(struct frame *) frames[FRAMINGS]; /* NULL: nobody heard it so; see event_frame */
+    size_t open_json_len, id_len;
+    char text[]; /* open_json, for a listener whose position is another; then the id */
 };
 
 /* Who did what where. Opens the object. */
@@ -54,6 +55,13 @@ struct event *event_of_receipt(const struct read_up_to *read, struct buf *scratc
  * emptied and used. */
 struct event *event_of_fact(const struct rooms_fact *fact, int32_t partition, int64_t offset, struct str id,
                             struct buf *scratch);
+
+/* What everybody hears whose position is the event's; the event's. Any thread. */
+struct frame *event_frame(struct event *e, enum framing framing);
+static inline struct str event_json(const struct event *e)
+{
+    return (struct str){ e->text, e->open_json_len };
+}
 
 static inline struct event *event_share(struct event *e)
 {

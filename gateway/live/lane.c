@@ -4,15 +4,14 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include <utlist.h>
 
+#include "gateway/live/attachment.h"
 #include "gateway/live/catch_up.h"
 #include "gateway/live/command.h"
 #include "gateway/live/live.h"
-#include "gateway/live/position.h"
+#include "gateway/live/mailbox.h"
 #include "gateway/live/websocket.h"
 #include "gateway/live/window.h"
 #include "ops/runtime/clock.h"
@@ -24,22 +23,12 @@
 #define SOCKET_BUFFER  (64 * 1024)
 #define ENDING_US      5000000 /* for the peer to answer the close */
 
-/* A listener whose snapshot the feed has not come to, or that is about to be told what it missed. */
-struct attachment {
-    struct listener *listener;
-    int64_t *at, *seen;
-    struct feed_room *rooms;
-    size_t room_count;
-    struct attachment *next;
-};
-
 struct lane {
     struct lane_options options;
     pthread_t thread;
-    int epoll, wake;
-    pthread_mutex_t lock;
-    struct parcel *first, **last;
-    bool stopping; /* under the lock */
+    int epoll;
+    struct mailbox mailbox;
+    atomic_bool stopping;
 
     /* the thread's own */
     struct audience audience;
@@ -56,36 +45,9 @@ struct batch_parcel {
     struct batch *batch;
 };
 
-/* --- parcels --- */
-
-static void wake(struct lane *lane)
-{
-    uint64_t one = 1;
-    if (write(lane->wake, &one, sizeof one) < 0)
-        return; /* it is awake */
-}
-
 void lane_put(struct lane *lane, struct parcel *parcel)
 {
-    parcel->next = NULL;
-    pthread_mutex_lock(&lane->lock);
-    bool idle = !lane->first;
-    *lane->last = parcel;
-    lane->last = &parcel->next;
-    pthread_mutex_unlock(&lane->lock);
-    if (idle)
-        wake(lane);
-}
-
-static struct parcel *take_parcels(struct lane *lane, bool *ret_stopping)
-{
-    pthread_mutex_lock(&lane->lock);
-    struct parcel *parcels = lane->first;
-    lane->first = NULL;
-    lane->last = &lane->first;
-    *ret_stopping = lane->stopping;
-    pthread_mutex_unlock(&lane->lock);
-    return parcels;
+    mailbox_put(&lane->mailbox, parcel);
 }
 
 /* --- listeners --- */
@@ -161,7 +123,7 @@ static void watch(struct listener *l, bool writable)
     epoll_ctl(l->lane->epoll, EPOLL_CTL_MOD, l->fd, &event);
 }
 
-static void begin_stage(struct listener *l, enum listener_stage stage)
+void lane_begin_stage(struct listener *l, enum listener_stage stage)
 {
     l->stage = stage;
     l->since_us = l->lane->now_us;
@@ -187,7 +149,7 @@ void lane_close(struct listener *l, enum close_code code, const char *reason)
         lane_tell(l, buf_view(&text));
         buf_finish(&text);
     }
-    begin_stage(l, LISTENER_ENDING);
+    lane_begin_stage(l, LISTENER_ENDING);
 }
 
 /* The close is on its way; a peer that speaks WebSocket answers it and closes. */
@@ -238,11 +200,11 @@ static void flush_dirty(struct lane *lane)
 
 /* --- telling --- */
 
-static void offer(struct listener *l, const struct event *e)
+static void offer(struct listener *l, struct event *e)
 {
     if (l->floor && e->partition >= 0 && e->offset < l->floor[e->partition])
         return; /* told already */
-    listener_offer(l, &l->lane->options.limits, e->frames[l->framing]);
+    listener_offer(l, &l->lane->options.limits, event_frame(e, l->framing));
     mark_dirty(l);
 }
 
@@ -273,7 +235,7 @@ static void end_sessions(struct lane *lane, const struct event *e)
 }
 
 /* Who joins hears of it, and so does who leaves, as the last there is. */
-static void deliver(struct lane *lane, const struct event *e)
+static void deliver(struct lane *lane, struct event *e)
 {
     if (e->ends_sessions) {
         end_sessions(lane, e);
@@ -295,142 +257,11 @@ static void deliver(struct lane *lane, const struct event *e)
 
 /* --- attaching --- */
 
-/* The rooms of the person while it is told what lies between `from` and `at`: at first as they were at `from`. */
-struct member_of {
-    struct uuid room;
-    bool member;
-    UT_hash_handle hh;
-};
-
-static struct member_of *member_of(struct member_of **rooms, struct uuid room, bool member)
-{
-    struct member_of *m;
-    HASH_FIND(hh, *rooms, &room, sizeof room, m);
-    if (!m) {
-        m = mem_alloc(sizeof *m);
-        m->room = room;
-        m->member = member;
-        HASH_ADD(hh, *rooms, room, sizeof m->room, m);
-    }
-    return m;
-}
-
-static bool changes(const struct event *e, struct uuid person)
-{
-    return e->effect != MEMBERSHIP_STAYS && (uuid_equal(e->persons[0], person) || uuid_equal(e->persons[1], person));
-}
-
-/* Back from the snapshot to `from`: the first change in between says what it was before. */
-static struct member_of *rooms_at(const struct lane *lane, const struct attachment *a, const int64_t *from,
-                                  uint64_t first)
-{
-    struct member_of *rooms = NULL, *changed = NULL, *m, *next;
-    for (size_t i = 0; i < a->room_count; i++)
-        member_of(&rooms, a->rooms[i].id, true);
-    const struct event *e;
-    for (uint64_t serial = first; first && (e = window_at(lane->window, serial)); serial++) {
-        if (e->offset < from[e->partition] || e->offset >= a->at[e->partition] ||
-            !changes(e, a->listener->claims.user_id))
-            continue;
-        HASH_FIND(hh, changed, &e->room, sizeof e->room, m);
-        if (m)
-            continue;
-        member_of(&changed, e->room, true);
-        member_of(&rooms, e->room, false)->member = e->effect == MEMBERSHIP_ENDS;
-    }
-    HASH_ITER(hh, changed, m, next)
-    {
-        HASH_DEL(changed, m);
-        free(m);
-    }
-    return rooms;
-}
-
-static void tell_again(struct listener *l, const struct event *e, int64_t *position)
-{
-    char id[POSITION_TEXT_SIZE(POSITION_MAX_PARTITIONS)];
-    position[e->partition] = e->offset + 1;
-    size_t len = position_format(position, l->lane->options.partitions, id);
-    lane_send(l, frame_event(l->framing, (struct str){ e->open_json, e->open_json_len }, (struct str){ id, len }));
-}
-
-static void attach(struct lane *lane, struct attachment *a)
-{
-    struct listener *l = a->listener;
-    int64_t *from = a->seen ? a->seen : a->at;
-    uint64_t first = window_find(lane->window, from);
-    struct member_of *rooms = rooms_at(lane, a, from, first), *m, *next;
-    const struct event *e;
-    for (uint64_t serial = first; first && (e = window_at(lane->window, serial)); serial++) {
-        if (e->offset < from[e->partition])
-            continue;
-        bool about = changes(e, l->claims.user_id);
-        m = member_of(&rooms, e->room, false);
-        if (about && e->effect == MEMBERSHIP_BEGINS)
-            m->member = true;
-        if (m->member || (e->tells_person && uuid_equal(e->persons[0], l->claims.user_id)))
-            tell_again(l, e, from);
-        if (about && e->effect == MEMBERSHIP_ENDS)
-            m->member = false;
-    }
-    audience_add_person(&lane->audience, l);
-    HASH_ITER(hh, rooms, m, next)
-    {
-        if (m->member)
-            audience_join(&lane->audience, l, m->room);
-        HASH_DEL(rooms, m);
-        free(m);
-    }
-    begin_stage(l, LISTENER_LIVE);
-    listener_exempt(l);
-    if (!window_has_reached(lane->window, from)) { /* it has seen more than this gateway has */
-        l->floor = mem_alloc(sizeof *from * (size_t)lane->options.partitions);
-        memcpy(l->floor, from, sizeof *from * (size_t)lane->options.partitions);
-    }
-}
-
-static void attachment_free(struct attachment *a)
-{
-    lane_release(a->listener);
-    free(a->at);
-    free(a->seen);
-    free(a->rooms);
-    free(a);
-}
-
-static bool ready_to_attach(const struct lane *lane, const struct attachment *a)
-{
-    return window_has_reached(lane->window, a->at);
-}
-
-/* true: it is dealt with. */
-static bool try_attach(struct lane *lane, struct attachment *a)
-{
-    if (a->listener->stage >= LISTENER_ENDING)
-        return true;
-    if (!ready_to_attach(lane, a))
-        return false;
-    if (!window_covers(lane->window, a->at)) {
-        /* The snapshot is older than the window: the projection is far behind the log. */
-        lane_close(a->listener, CLOSE_TRY_AGAIN, "the projection is behind; try again");
-        return true;
-    }
-    if (a->seen && !window_covers(lane->window, a->seen)) {
-        begin_stage(a->listener, LISTENER_CATCHING);
-        catch_up_by_position(a->listener, a->at, a->rooms, a->room_count, a->seen);
-        a->at = a->seen = NULL;
-        a->rooms = NULL;
-        return true;
-    }
-    attach(lane, a);
-    return true;
-}
-
 static void attach_waiting(struct lane *lane)
 {
     for (struct attachment **link = &lane->waiting; *link;) {
         struct attachment *a = *link;
-        if (!try_attach(lane, a)) {
+        if (!attachment_try(a, lane->window, &lane->audience)) {
             link = &a->next;
             continue;
         }
@@ -444,8 +275,8 @@ void lane_attach(struct listener *l, int64_t *at, struct feed_room *rooms, size_
     struct attachment *a = mem_alloc(sizeof *a);
     *a = (struct attachment){ .listener = l, .at = at, .rooms = rooms, .room_count = room_count, .seen = seen };
     lane_hold(l);
-    begin_stage(l, LISTENER_WAITING);
-    if (try_attach(l->lane, a)) {
+    lane_begin_stage(l, LISTENER_WAITING);
+    if (attachment_try(a, l->lane->window, &l->lane->audience)) {
         attachment_free(a);
         return;
     }
@@ -553,7 +384,7 @@ static void take_input(struct lane *lane, struct listener *l, struct str bytes)
             WEBSOCKET_CLOSED &&
         l->stage < LISTENER_ENDING) {
         audience_remove(&lane->audience, l);
-        begin_stage(l, LISTENER_ENDING);
+        lane_begin_stage(l, LISTENER_ENDING);
         mark_dirty(l);
     }
 }
@@ -655,16 +486,13 @@ static bool run_once(struct lane *lane)
     struct epoll_event events[EVENTS_AT_ONCE];
     int64_t left_us = lane->tick_at_us - clock_mono_us();
     int count = epoll_wait(lane->epoll, events, EVENTS_AT_ONCE, left_us > 0 ? (int)(left_us / 1000 + 1) : 0);
-    uint64_t woken;
-    bool stopping = false;
-    if (read(lane->wake, &woken, sizeof woken) < 0)
-        woken = 0;
+    bool stopping = atomic_load(&lane->stopping);
     lane->now_us = clock_mono_us();
     /* One that goes while another is dealt with must not be freed before its own event was passed over. */
     for (int i = 0; i < count; i++)
         if (events[i].data.ptr)
             lane_hold(events[i].data.ptr);
-    for (struct parcel *p = take_parcels(lane, &stopping), *next; p; p = next) {
+    for (struct parcel *p = mailbox_take(&lane->mailbox), *next; p; p = next) {
         next = p->next;
         p->take(lane, p);
     }
@@ -697,13 +525,11 @@ err lane_start(const struct lane_options *options, struct lane **ret)
 {
     struct lane *lane = mem_alloc(sizeof *lane);
     lane->options = *options;
-    lane->last = &lane->first;
-    pthread_mutex_init(&lane->lock, NULL);
+    bool has_mailbox = mailbox_init(&lane->mailbox);
     lane->window = window_create(options->partitions, options->window_events, options->window_bytes);
     lane->epoll = epoll_create1(EPOLL_CLOEXEC);
-    lane->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     struct epoll_event event = { .events = EPOLLIN };
-    if (lane->epoll < 0 || lane->wake < 0 || epoll_ctl(lane->epoll, EPOLL_CTL_ADD, lane->wake, &event) != 0 ||
+    if (!has_mailbox || lane->epoll < 0 || epoll_ctl(lane->epoll, EPOLL_CTL_ADD, lane->mailbox.fd, &event) != 0 ||
         pthread_create(&lane->thread, NULL, serve, lane) != 0) {
         lane_stop(lane);
         return err_set(FATAL, "a thread of the live feed could not be started: %m; raise the limits of threads and of "
@@ -718,14 +544,11 @@ void lane_stop(struct lane *lane)
 {
     if (!lane)
         return;
-    pthread_mutex_lock(&lane->lock);
-    lane->stopping = true;
-    pthread_mutex_unlock(&lane->lock);
-    wake(lane);
+    atomic_store(&lane->stopping, true);
+    mailbox_wake(&lane->mailbox);
     if (lane->thread)
         pthread_join(lane->thread, NULL);
-    bool stopping;
-    for (struct parcel *p = take_parcels(lane, &stopping), *next; p; p = next) {
+    for (struct parcel *p = mailbox_take(&lane->mailbox), *next; p; p = next) {
         next = p->next;
         p->take(lane, p);
     }
@@ -741,9 +564,7 @@ void lane_stop(struct lane *lane)
     window_destroy(lane->window);
     if (lane->epoll >= 0)
         close(lane->epoll);
-    if (lane->wake >= 0)
-        close(lane->wake);
-    pthread_mutex_destroy(&lane->lock);
+    mailbox_finish(&lane->mailbox);
     free(lane->listeners);
     free(lane->dirty);
     free(lane);

@@ -12,16 +12,11 @@
 
 #include "consumers/messages/view_feed.h"
 #include "gateway/live/listener.h"
+#include "gateway/live/mailbox.h"
 #include "gateway/live/tail.h"
 
 struct lane;
 struct live;
-
-/* Something for the lane; it calls `take` on its thread, which owns the parcel then. */
-struct parcel {
-    struct parcel *next;
-    void (*take)(struct lane *lane, struct parcel *parcel);
-};
 
 /* What a listener begins with; made with mem_alloc, the lane's once it is taken. */
 struct arrival {
@@ -65,6 +60,7 @@ void lane_send(struct listener *l, struct frame *frame);
 void lane_tell(struct listener *l, struct str open_json);
 /* Says why and ends the connection, when what waits has been sent. */
 void lane_close(struct listener *l, enum close_code code, const char *reason);
+void lane_begin_stage(struct listener *l, enum listener_stage stage);
 /* One more, one less that holds on to it. */
 void lane_hold(struct listener *l);
 void lane_release(struct listener *l);

@@ -47,7 +47,7 @@ struct tail {
     int64_t *next, *told, *command_offset; /* a partition */
     uint64_t *last;                        /* serial of a partition's newest event */
     uint64_t serial;
-    bool moved; /* a partition's end became known */
+    bool moved; /* there is something to tell */
 };
 
 void batch_release(struct batch *b)
@@ -137,7 +137,7 @@ static const struct signal *signal_of(const rd_kafka_message_t *m)
 
 static void take_signal(struct tail *t, const struct signal *signal, const rd_kafka_message_t *m)
 {
-    if (m->err || !m->payload) /* the end, or a compacted topic's tombstone */
+    if (m->err || !m->payload) /* a compacted topic's tombstone */
         return;
     struct event *e = signal->event(t, (struct str){ m->payload, m->len });
     if (!e)
@@ -153,10 +153,6 @@ static void take(struct tail *t, rd_kafka_message_t *m)
         take_signal(t, signal, m);
     } else if (!m->err) {
         take_fact(t, m);
-    } else if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-        if (t->next[m->partition] < m->offset)
-            t->next[m->partition] = m->offset;
-        t->moved = true;
     } else {
         LOG(WARN, "the feed waits for the log", F_STR("error", rd_kafka_message_errstr(m)));
     }
@@ -254,8 +250,9 @@ static err consumer_create(struct tail *t)
         const char *property, *value;
     } ours[] = {
         { "group.id", "aether-gateway-live" }, /* asked for, and not used: partitions are assigned by hand */
-        { "enable.auto.commit", "false" },     { "enable.auto.offset.store", "false" },
-        { "enable.partition.eof", "true" },    { "auto.offset.reset", "earliest" },
+        { "enable.auto.commit", "false" },
+        { "enable.auto.offset.store", "false" },
+        { "auto.offset.reset", "earliest" },
         { "fetch.wait.max.ms", "100" }, /* the first fetch asks for some partitions only, and the others wait for it */
     };
     rd_kafka_conf_t *conf;
@@ -295,7 +292,7 @@ static err find_positions(struct tail *t, rd_kafka_topic_partition_list_t *list)
     for (int i = 0; i < list->cnt; i++) {
         rd_kafka_topic_partition_t *p = &list->elems[i];
         if (strcmp(p->topic, rooms_stream.events_topic) == 0)
-            p->offset = p->offset > back ? p->offset - back : 0;
+            t->next[p->partition] = p->offset = p->offset > back ? p->offset - back : 0;
     }
     return OK;
 }
@@ -386,6 +383,7 @@ static err begin(struct tail *t)
 {
     TRY(consumer_create(t));
     TRY(assign(t));
+    tell(t); /* where it begins */
     pthread_mutex_lock(&t->lock);
     atomic_store(&t->live, true);
     pthread_mutex_unlock(&t->lock);

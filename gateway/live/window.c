@@ -6,7 +6,10 @@
 struct window {
     int partitions;
     size_t max_events, max_bytes, bytes;
-    struct event **ring;     /* max_events of them, by serial */
+    struct place {
+        struct event *event;
+        size_t weight;
+    } * ring;                /* max_events of them, by serial */
     uint64_t oldest, newest; /* serials; oldest > newest: empty */
     int64_t *start;          /* a partition: from here on everything is in the ring; -1: not known yet */
     int64_t *next;
@@ -28,20 +31,27 @@ struct window *window_create(int partitions, size_t max_events, size_t max_bytes
     return w;
 }
 
-static struct event **slot(const struct window *w, uint64_t serial)
+static struct place *slot(const struct window *w, uint64_t serial)
 {
     return &w->ring[serial % w->max_events];
 }
 
+/* With the frames it has when it has been told. */
 static size_t weight(const struct event *e)
 {
-    return sizeof *e + e->open_json_len + e->frames[FRAMING_WEBSOCKET]->len + e->frames[FRAMING_SSE]->len;
+    size_t bytes = sizeof *e + e->open_json_len + e->id_len;
+    for (enum framing f = 0; f < FRAMINGS; f++) {
+        const struct frame *frame = atomic_load_explicit(&e->frames[f], memory_order_acquire);
+        bytes += frame ? sizeof *frame + frame->len : 0;
+    }
+    return bytes;
 }
 
 static void drop_oldest(struct window *w)
 {
-    struct event *e = *slot(w, w->oldest++);
-    w->bytes -= weight(e);
+    const struct place *place = slot(w, w->oldest++);
+    struct event *e = place->event;
+    w->bytes -= place->weight;
     w->start[e->partition] = e->offset + 1;
     event_release(e);
 }
@@ -75,8 +85,8 @@ void window_push(struct window *w, struct event *e)
     if (w->oldest > w->newest) /* the first, or the first after all were dropped */
         w->oldest = e->serial;
     w->newest = e->serial;
-    *slot(w, e->serial) = event_share(e);
-    w->bytes += weight(e);
+    *slot(w, e->serial) = (struct place){ event_share(e), weight(e) };
+    w->bytes += slot(w, e->serial)->weight;
     w->last[e->partition] = e->serial;
     if (w->start[e->partition] < 0)
         w->start[e->partition] = e->offset;
@@ -120,7 +130,7 @@ uint64_t window_find(const struct window *w, const int64_t *from)
         if (w->next[i] <= from[i])
             continue;
         for (uint64_t serial = w->last[i]; serial >= w->oldest && serial > 0;) {
-            const struct event *e = *slot(w, serial);
+            const struct event *e = slot(w, serial)->event;
             if (e->offset < from[i])
                 break;
             if (first == 0 || serial < first)
@@ -133,5 +143,5 @@ uint64_t window_find(const struct window *w, const int64_t *from)
 
 const struct event *window_at(const struct window *w, uint64_t serial)
 {
-    return serial < w->oldest || serial > w->newest ? NULL : *slot(w, serial);
+    return serial < w->oldest || serial > w->newest ? NULL : slot(w, serial)->event;
 }
