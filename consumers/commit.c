@@ -1,8 +1,7 @@
 #include "consumers/loop.h"
-
-#define UNIQUE_VIOLATION "23505"
-
 #include "ops/runtime/log.h"
+
+#define UNIQUE_VIOLATION "23505" /* SQLSTATE */
 
 void commit_init(struct worker *w, struct commit *c, struct arena *arena, size_t max_facts, size_t max_operations)
 {
