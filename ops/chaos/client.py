@@ -3,6 +3,7 @@
 import datetime
 import http.client
 import json
+import random
 import select
 import socket
 import threading
@@ -143,7 +144,7 @@ class Person(Client):
             if time.monotonic() > deadline or (stop and stop()):
                 raise AssertionError(f"no outcome within {self.patience} s: {method} {path}: {answer!r}")
             self.retries += 1
-            time.sleep(pause)
+            time.sleep(random.uniform(pause / 4, pause))  # those that were turned away together come back one by one
             pause = min(pause * 2, 0.5)
 
     # --- accounts ---

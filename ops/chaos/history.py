@@ -28,12 +28,12 @@ class Ledger:
 def settle(stack, timeout=120):
     """Waits until nothing moves: the stack is ready and every command in the log has its outcome."""
     stack.wait_ready(timeout)
-    bootstrap = stack.bootstrap()
+    bootstrap, workers = stack.bootstrap(), {worker["name"] for worker in stack.status()["workers"]}
 
     def is_quiet():
         # Every command has its outcome, which is written in the transaction that folds its fact.
         decided = {}
-        for worker in {worker["name"] for worker in stack.status()["workers"]}:
+        for worker in workers:
             for stream, partition, offset in stack.sql(f"SELECT stream, partition, command_offset FROM {worker}.checkpoint"):
                 decided[f"{stream}.commands", partition] = offset
         return all(decided.get(place, -1) >= end - 1 for place, end in log.end_offsets(bootstrap).items() if place[0].endswith(".commands"))
@@ -44,13 +44,14 @@ def settle(stack, timeout=120):
 def verify(stack, ledger, reader, people=()):
     """[(what was checked, [what is wrong])]; `reader` may read every room of the ledger, `people` made the operations."""
     served = {room: reader.history(room) for room in ledger.rooms}
+    kept, dropped = log.facts(log.Schemas(), log.read(stack.bootstrap(), "rooms.events"))
     return [
         ("numbers run from 1 without a gap", gaps(served)),
         ("every acknowledged message is there exactly once, under its number", missing(ledger, served)),
         ("nothing is there that nobody was told of", unexpected(ledger, served)),
         ("PostgreSQL says the same", differences(served, rows(stack, served), "PostgreSQL")),
-        ("the de-duplicated log says the same", differences(served, logged(stack, served), "the log")),
-        ("a duplicate in the log says what the first one said", duplicates(stack)),
+        ("the de-duplicated log says the same", differences(served, logged(kept, served), "the log")),
+        ("a duplicate in the log says what the first one said", contradictions(kept, dropped)),
         ("every operation has ended", [wrong for person in people for wrong in pending(person)]),
     ]
 
@@ -98,15 +99,17 @@ def differences(served, found, where):
         ([f"{len(found)} rows in {where}, {len(expected)} over REST"] if len(found) != len(expected) else [])
 
 
-def logged(stack, served):
-    kept, _ = log.facts(log.Schemas(), log.read(stack.bootstrap(), "rooms.events"))
+def logged(kept, served):
     return [(str(fact["room_id"]), fact["seq"], str(fact["message_id"]), str(fact["meta"]["actor"])) for _, name, fact in kept
             if name == "aether.rooms.MessagePosted" and str(fact["room_id"]) in served]
 
 
 def duplicates(stack, topic="rooms.events"):
+    return contradictions(*log.facts(log.Schemas(), log.read(stack.bootstrap(), topic)))
+
+
+def contradictions(kept, dropped):
     """`decide` is deterministic: what a fenced writer left behind says nothing new."""
-    kept, dropped = log.facts(log.Schemas(), log.read(stack.bootstrap(), topic))
     values = {(record.partition, fact["meta"]["command_offset"]): record.value for record, _, fact in kept}
     return [f"{record}: command {fact['meta']['command_offset']} has another fact" for record, _, fact in dropped
             if values.get((record.partition, fact["meta"]["command_offset"])) != record.value]

@@ -16,7 +16,12 @@ from stack import REPOSITORY
 
 
 class Record:
-    __slots__ = ("topic", "partition", "offset", "timestamp", "key", "value", "headers")
+    __slots__ = ("topic", "partition", "offset", "timestamp", "key", "value", "header_text")
+
+    @property
+    def headers(self):
+        pairs = (pair.partition("=") for pair in self.header_text.decode().split(",") if pair)
+        return {name: value for name, _, value in pairs}
 
     def __repr__(self):
         return f"<{self.topic}[{self.partition}]@{self.offset} {self.key!r} {self.value!r:.80}>"
@@ -55,7 +60,8 @@ def read(bootstrap, topic, partition=None, offset="beginning", count=None):
     where = [] if partition is None else ["-p", str(partition)]
     if count:
         where += ["-c", str(count)]
-    out = kcat(bootstrap, "-C", "-t", topic, *where, "-o", str(offset), "-e", "-q", "-X", "check.crcs=true",
+    # The end is told by a fetch that brings nothing, which the broker answers only after fetch.wait.max.ms.
+    out = kcat(bootstrap, "-C", "-t", topic, *where, "-o", str(offset), "-e", "-q", "-X", "check.crcs=true", "-X", "fetch.wait.max.ms=10",
                "-f", "%p %o %T %K %S\\n%h\\n%k%s\\n", timeout=180)
     at, records = 0, []
     while at < len(out):
@@ -64,8 +70,7 @@ def read(bootstrap, topic, partition=None, offset="beginning", count=None):
         headers_end = out.index(b"\n", end + 1)
         record = Record()
         record.topic, record.partition, record.offset, record.timestamp = topic, partition_, offset_, timestamp
-        pairs = (pair.partition("=") for pair in out[end + 1:headers_end].decode().split(",") if pair)
-        record.headers = {name: value for name, _, value in pairs}
+        record.header_text = out[end + 1:headers_end]
         at = headers_end + 1
         record.key = out[at:at + key] if key >= 0 else None
         at += max(key, 0)
@@ -99,8 +104,10 @@ def produce(bootstrap, topic, partition, value, key=None, headers=None, scratch=
 class Schemas:
     """Writer's schemas by pinned id, from the checked-in history."""
 
+    readers, decoded = {}, {}  # of all: what a record says stays, and is asked for again and again
+
     def __init__(self):
-        self.subjects, self.readers = {}, {}
+        self.subjects = {}
         with open(os.path.join(REPOSITORY, "schemas", "ids.lock")) as file:
             for line in file:
                 if line.strip() and not line.startswith("#"):
@@ -122,14 +129,19 @@ class Schemas:
 
     def edited(self, value, change):
         """A framed record once more, after `change` had its fields."""
-        _, fields = self.decode(value)
+        _, fields = self.decode_anew(value)
         change(fields)
         out = io.BytesIO()
         avro.io.DatumWriter(self.schema(*struct.unpack(">I", value[1:5]))).write(fields, avro.io.BinaryEncoder(out))
         return value[:5] + out.getvalue()
 
     def decode(self, value):
-        """(full name of the record, its fields). ValueError when it is no framed record of ours."""
+        """(full name of the record, its fields, to be left as they are). ValueError when it is no framed record of ours."""
+        if value not in self.decoded:
+            self.decoded[value] = self.decode_anew(value)
+        return self.decoded[value]
+
+    def decode_anew(self, value):
         if value is None or len(value) < 5 or value[0] != 0:
             raise ValueError("no Confluent frame")
         number = struct.unpack(">I", value[1:5])[0]

@@ -5,6 +5,7 @@ The supervisor of a stack starts again what ends, so a killed process comes back
 `down`."""
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -26,16 +27,23 @@ def as_options(settings):
     return [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
 
 
+PATIENCE = 3  # a machine has days on which everything takes so many times longer
+
+
 def wait_until(condition, timeout=30.0, what=None, pause=0.05):
-    """Returns the first true value of condition(). AssertionError after `timeout` seconds."""
+    """Returns the first true value of condition(). AssertionError after `timeout` seconds of a good day. What takes long to be asked
+    is asked less often: it takes time from what is waited for."""
+    timeout *= PATIENCE
     deadline = time.monotonic() + timeout
     while True:
+        asked = time.monotonic()
         value = condition()
         if value:
             return value
-        if time.monotonic() >= deadline:
+        now = time.monotonic()
+        if now >= deadline:
             raise AssertionError(f"not within {timeout:g} s: {what or getattr(condition, '__doc__', None) or condition}")
-        time.sleep(pause)
+        time.sleep(max(pause, min(now - asked, 0.5)) if pause else 0)
 
 
 class Stack:
@@ -169,11 +177,16 @@ class Stack:
 
     # --- the servers themselves ---
 
+    @functools.cached_property
+    def addresses(self):
+        """A stack stays where it is, so where its servers are is asked once."""
+        return self.status()
+
     def bootstrap(self):
-        return self.status()["kafka"]["bootstrap"]
+        return self.addresses["kafka"]["bootstrap"]
 
     def connect(self):
-        return psycopg2.connect(self.status()["postgres"]["dsn"])
+        return psycopg2.connect(self.addresses["postgres"]["dsn"])
 
     def sql(self, query, parameters=None):
         """Runs one statement, committed; returns its rows."""
@@ -185,7 +198,7 @@ class Stack:
 
     def redis(self):
         import redis
-        return redis.Redis.from_url(self.status()["redis"]["url"], socket_timeout=5)
+        return redis.Redis.from_url(self.addresses["redis"]["url"], socket_timeout=5)
 
 
 def send(pid, number):

@@ -60,30 +60,53 @@ def environment(**more):
     return {**os.environ, "PATH": programs.PATH, **SANITIZERS, **more}
 
 
-def run(argv, log, seconds, env=None):
-    """Runs with its output added to LOGS/log; its exit status, or None when it took longer and was stopped with all it started
-    in its process group: interrupted, so that it can still say what it found, then killed."""
+def start(argv, log, env):
     with open(log, "ab") as out:
         out.write(f"$ {' '.join(map(str, argv))}\n".encode())
         out.flush()
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=env or environment(),
-                                   cwd=REPOSITORY, start_new_session=True)
+        return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=env or environment(),
+                                cwd=REPOSITORY, start_new_session=True)
+
+
+def stop(process):
+    """With all it started in its process group: interrupted, so that it can still say what it found, then killed."""
+    process.send_signal(signal.SIGINT)
+    for last in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            process.wait(60)
+            break
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, last)
+    process.wait()
+
+
+def run(argv, log, seconds, env=None):
+    """Runs with its output added to LOGS/log; its exit status, or None when it took longer and was stopped."""
+    return run_side_by_side([argv], log, seconds, env)[0]
+
+
+def run_side_by_side(commands, log, seconds, env=None):
+    """The same of each, two at a time."""
+    waiting, running, statuses = list(enumerate(commands)), {}, [None] * len(commands)
     try:
-        return process.wait(seconds)
-    except (subprocess.TimeoutExpired, KeyboardInterrupt) as stopped:
-        process.send_signal(signal.SIGINT)
-        for last in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                process.wait(60)
-                break
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, last)
-        process.wait()
-        if isinstance(stopped, KeyboardInterrupt):
-            raise
-        with open(log, "ab") as out:
-            out.write(f"ops/test: stopped after {seconds} s\n".encode())
-        return None
+        while waiting or running:
+            while waiting and len(running) < 2:
+                number, argv = waiting.pop(0)
+                running[number] = start(argv, log, env), time.monotonic() + seconds
+            for number, (process, deadline) in list(running.items()):
+                statuses[number] = process.poll()
+                if statuses[number] is None and time.monotonic() > deadline:
+                    stop(process)
+                    with open(log, "ab") as out:
+                        out.write(f"ops/test: stopped after {seconds} s\n".encode())
+                if process.returncode is not None:
+                    del running[number]
+            time.sleep(0.02)
+    except KeyboardInterrupt:
+        for process, _ in running.values():
+            stop(process)
+        raise
+    return statuses
 
 
 def must(argv, log, seconds, what, env=None):
@@ -145,16 +168,29 @@ def leave_nothing(log):
 
 # --- counting ---
 
-def meson_tests(folder, log, arguments, env, patience):
-    """`patience`: how many times longer than usual a test may take, under a sanitizer."""
-    run(["meson", "test", "-C", folder, "--no-rebuild", "--num-processes", "1", "--print-errorlogs", "-t", str(patience), *arguments],
-        log, 1200, environment(CK_TIMEOUT_MULTIPLIER=str(patience), **env))
+def meson_tests(folder, log, env, patience, wanted=lambda test: True):
+    """`patience`: how many times longer than usual a test may take, under a sanitizer. The tests of brokers that come and go wait
+    most of their time, so the others run beside them, one after another."""
+    told = json.loads(subprocess.run(["meson", "introspect", "--tests", folder], stdout=subprocess.PIPE, check=True, env=environment()).stdout)
+    rows = {"brokers": [], "others": []}
+    for test in filter(wanted, told):
+        rows["brokers" if "aether:log" in test["suite"] else "others"].append(test["name"])
+    logs = {row: os.path.join(folder, "meson-logs", f"{row}.json") for row in rows}
+    for said in logs.values():  # of the last time
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(said)
+    run_side_by_side([["meson", "test", "-C", folder, "--no-rebuild", "--num-processes", "1", "--print-errorlogs", "-t", str(patience),
+                       "--logbase", row, *names] for row, names in rows.items()],
+                     log, 1200, environment(CK_TIMEOUT_MULTIPLIER=str(patience), **env))
     result = Result()
-    with contextlib.suppress(FileNotFoundError), open(os.path.join(folder, "meson-logs", "testlog.json")) as file:
-        for line in file:
-            result.add(check_cases(json.loads(line)))
-    if not result.passed + result.failed:
-        result.add(one(False, "meson test ran nothing"))
+    for row, names in rows.items():
+        cases = []
+        with contextlib.suppress(FileNotFoundError), open(logs[row]) as file:
+            cases = [check_cases(json.loads(line)) for line in file]
+        for case in cases:
+            result.add(case)
+        if len(cases) < len(names):
+            result.add(one(False, f"meson test did not come to {len(names) - len(cases)} of {row}"))
     return result
 
 
@@ -236,17 +272,15 @@ def layers(log):
 def unit(log):
     folder = asan_build(log)
     with servers(log) as where:
-        return meson_tests(folder, log, [], where, 4)
+        return meson_tests(folder, log, where, 4)
 
 
 def threads(log):
     """TSan where threads meet: the gateway, the producer, the runtime."""
     folder = tsan_build(log)
-    told = json.loads(subprocess.run(["meson", "introspect", "--tests", folder], stdout=subprocess.PIPE, check=True, env=environment()).stdout)
-    # Killing the broker again and again is about time, not about threads.
-    names = [test["name"] for test in told if THREADED.search(" ".join(test["cmd"])) and "killed" not in test["name"]]
     with servers(log) as where:
-        result = meson_tests(folder, log, names, where, 6)
+        # Killing the broker again and again is about time, not about threads.
+        result = meson_tests(folder, log, where, 6, lambda test: THREADED.search(" ".join(test["cmd"])) and "killed" not in test["name"])
     result.add(pytest("threads", log, ["tests/integration/test_conversation.py", "tests/integration/test_shutdown.py"],
                       {"AETHER_TEST_BUILD": folder}))
     return result.add(no_reports(STACK_LOGS))
@@ -262,13 +296,14 @@ def fuzz(log):
     if not targets:
         return result.add(one(False, "there are no fuzz targets"))
     must(["ninja", "-C", folder, *(os.path.relpath(path, folder) for path in targets.values())], log, 600, "the build", clang)
-    for name, path in targets.items():
-        corpus = os.path.join(REPOSITORY, "tests", "corpus", name.removeprefix("fuzz_"))
-        found = os.path.join(FOLDER, "fuzz", name)  # what it learns stays there, for the next run
-        os.makedirs(found, exist_ok=True)
-        good = run([path, f"-max_total_time={FUZZ_SECONDS}", "-timeout=10", "-rss_limit_mb=2048", f"-artifact_prefix={found}/crash-",
-                    "-print_final_stats=1", found, corpus], log, FUZZ_SECONDS + 120) == 0
-        result.add(one(good, f"{name} found something; what it was fed is in {found}"))
+    found = {name: os.path.join(FOLDER, "fuzz", name) for name in targets}  # what it learns stays there, for the next run
+    for folder in found.values():
+        os.makedirs(folder, exist_ok=True)
+    statuses = run_side_by_side([[path, f"-max_total_time={FUZZ_SECONDS}", "-timeout=10", "-rss_limit_mb=2048", f"-artifact_prefix={found[name]}/crash-",
+                                  "-print_final_stats=1", found[name], os.path.join(REPOSITORY, "tests", "corpus", name.removeprefix("fuzz_"))]
+                                 for name, path in targets.items()], log, FUZZ_SECONDS + 120)
+    for name, status in zip(targets, statuses):
+        result.add(one(status == 0, f"{name} found something; what it was fed is in {found[name]}"))
     return result
 
 

@@ -1,7 +1,7 @@
 """One stack for the whole session, on real servers. AETHER_TEST_STATE names the state folder of one that runs already; else one
 is started in .state-test, with an empty log, from AETHER_TEST_BUILD (a meson build folder, say with sanitizers) or build/.
 
-Two messages workers share the partitions; time-outs are short, so that a test need not wait long for them to pass."""
+Two messages workers share the partitions, and a lost one is missed soon."""
 
 import contextlib
 import json
@@ -17,13 +17,16 @@ sys.path[:0] = [os.path.join(ROOT, "ops", "chaos")]
 
 import client  # noqa: E402
 import feed  # noqa: E402
-from stack import RAISED_LIMITS, Stack, http_get, wait_until  # noqa: E402
+import log  # noqa: E402
+from stack import RAISED_LIMITS, Stack, http_get, parse_metrics, total, wait_until  # noqa: E402
 
 OWN_STATE = os.path.join(ROOT, ".state-test")
 
 # Short enough to wait for, long enough for a machine that is busy with three servers.
-DEADLINE_MS = 3000
 SESSION_TIMEOUT_MS = 4000
+# Longer than it takes to miss a worker and have another in its place: a write that meets that is answered with its outcome all the
+# same. Who is to see a deadline pass asks the `hasty` gateway.
+DEADLINE_MS, HASTY_MS = 8000, 1000
 # Few enough that it shows when some hundred listeners come at once.
 ADMISSIONS_PER_S = 200
 # Guesses are delayed a fifth of a second at first, and not refused later than that; a refresh may be repeated for two; the least
@@ -80,10 +83,31 @@ def mended(stack):
     """For tests that break something: everything lives again after them."""
     yield stack
     try:
-        stack.wait_ready(30)
+        stack.wait_ready(10)
     except AssertionError:
         stack.up()
         stack.wait_ready()
+    wait_until(lambda: all(sum(owned(stack, worker).values()) == partitions(stack, worker) for worker in STREAMS), 60,
+               "every partition has an owner")
+
+
+STREAMS = {"messages": ["rooms"], "users": ["accounts", "sessions"]}
+
+
+def partitions(stack, worker):
+    topics = log.topics(stack.bootstrap())
+    return sum(topics[stream + ".commands"] for stream in STREAMS[worker])
+
+
+def owned(stack, worker):
+    """Partitions by the pid of who owns them; a process that does not answer owns none that we know of."""
+    found = {}
+    for one in stack.workers(worker):
+        try:
+            found[one["pid"]] = total(parse_metrics(http_get(one["metrics"], timeout=1)[1].decode()), "aether_worker_partitions")
+        except OSError:
+            found[one["pid"]] = 0
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -126,14 +150,38 @@ def room(ada, ben):
     return room
 
 
+TOOLS = {"openapi_tools": "openapi", "asyncapi_parser": "asyncapi"}
+installing = {}  # by the fixture that waits for it
+
+
+def pytest_collection_finish(session):
+    """What has to be fetched is, while others are tested."""
+    for name in {name for item in session.items for name in item.fixturenames} & TOOLS.keys():
+        installing[name] = subprocess.Popen(["nice", os.path.join(ROOT, "tests", TOOLS[name], "install"), os.path.join(OWN_STATE, TOOLS[name])],
+                                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def installed(name):
+    """(its folder, what went wrong)"""
+    said, _ = installing[name].communicate(timeout=300)
+    return os.path.join(OWN_STATE, TOOLS[name]), said if installing[name].returncode else ""
+
+
 @pytest.fixture(scope="session")
 def openapi_tools():
     """The folder of programs of an environment with what checks documents: schemathesis, jsonschema."""
-    folder = os.path.join(ROOT, ".state-test", "openapi")
-    done = subprocess.run([os.path.join(ROOT, "tests", "openapi", "install"), folder], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True, timeout=300)
-    assert done.returncode == 0, done.stdout
+    folder, wrong = installed("openapi_tools")
+    assert not wrong, wrong
     return os.path.join(folder, "bin")
+
+
+@pytest.fixture(scope="session")
+def asyncapi_parser():
+    """The folder with AsyncAPI's own parser."""
+    folder, wrong = installed("asyncapi_parser")
+    if wrong:
+        pytest.skip("npm cannot install AsyncAPI's parser: " + wrong[-500:])
+    return folder
 
 
 @pytest.fixture
@@ -208,6 +256,14 @@ def another_gateway(stack):
 @pytest.fixture(scope="module")
 def module_gateway(stack):
     yield from gateways_beside(stack)
+
+
+@pytest.fixture
+def hasty(another_gateway, ada):
+    """Ada at a gateway that waits for no outcome longer than HASTY_MS."""
+    person = client.Person([another_gateway({"gateway.deadline_ms": HASTY_MS})])
+    person.username, person.user, person.token = ada.username, ada.user, ada.token
+    return person
 
 
 def pytest_configure(config):

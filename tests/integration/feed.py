@@ -14,6 +14,7 @@ import urllib.parse
 import websockets
 
 from client import http_connection
+from stack import PATIENCE
 
 PATH = "/api/v1/live"
 HANDSHAKE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec_WebSocket_Version": "13",
@@ -43,7 +44,7 @@ class Feed:
 
     def wait(self, condition, timeout=15.0, what="what was waited for"):
         """The first true value of condition(self)."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * PATIENCE
         with self.changed:
             while True:
                 value = condition(self)

@@ -1,10 +1,15 @@
 """load: people who go on posting while something is broken, and keep a ledger of what they were told."""
 
+import contextlib
+import http.client
 import itertools
 import threading
+import uuid
 
 import history
 from client import Person
+
+NOT_WAITED_FOR = 8  # one message in so many
 
 
 class Load:
@@ -13,15 +18,22 @@ class Load:
 
     def __init__(self, stack, members, rooms, writers=8):
         self.stack, self.rooms, self.ledger = stack, rooms, history.Ledger()
-        self.reader = members[0]
+        self.reader, self.urls = members[0], stack.urls()
         self.people = [self.twin(members[i % len(members)]) for i in range(writers)]
         self.stopping, self.failures, self.threads = threading.Event(), [], []
 
     def twin(self, member):
         """The same person on another device."""
-        person = Person(self.stack.urls(), patience=90)
+        person = Person(self.urls, patience=90)
         person.username, person.user, person.token = member.username, member.user, member.token
         return person
+
+    def leave(self, person, path, body, key):
+        """Asks, and does not stay for the outcome."""
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            answer = person.request("POST", path, {"body": body}, headers={"Idempotency-Key": key, "Prefer": "respond-async"})
+            if answer.status == 202:
+                person.operations.add(answer.headers["Location"].rpartition("/")[2])
 
     def write(self, number, person):
         try:
@@ -29,8 +41,10 @@ class Load:
                 if self.stopping.is_set():
                     return
                 room = self.rooms[(number + i) % len(self.rooms)]
-                body = f"{number}-{i} of {id(self)}"
-                answer = person.insist("POST", f"/rooms/{room}/messages", {"body": body})
+                path, body, key = f"/rooms/{room}/messages", f"{number}-{i} of {id(self)}", str(uuid.uuid4())
+                if i % NOT_WAITED_FOR == 0:
+                    self.leave(person, path, body, key)
+                answer = person.insist("POST", path, {"body": body}, key=key)
                 if answer.status == 201:
                     self.ledger.acknowledge(answer.json)
                 else:

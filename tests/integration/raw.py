@@ -43,7 +43,7 @@ class Connection:
         self.received = rest[length:]
         return int(re.match(r"HTTP/1\.1 (\d+)", lines[0])[1]), headers, rest[:length]
 
-    def statuses_until_closed(self, within=5.0):
+    def statuses_until_closed(self, within=15.0):
         """Every status that was sent until the other side closed; AssertionError when it does not close."""
         self.socket.settimeout(within)
         try:

@@ -9,9 +9,9 @@ import pytest
 
 import history
 import log
-from conftest import SESSION_TIMEOUT_MS
+from conftest import SESSION_TIMEOUT_MS, owned, partitions
 from load import Load
-from stack import http_get, parse_metrics, send, total, wait_until
+from stack import send, total, wait_until
 
 
 @pytest.fixture
@@ -111,24 +111,13 @@ def test_redis_paused(stack, load):
     load.verify()
 
 
-def owned(stack):
-    """Partitions by the pid of who owns them; a process that does not answer owns none that we know of."""
-    found = {}
-    for worker in stack.workers("messages"):
-        try:
-            found[worker["pid"]] = total(parse_metrics(http_get(worker["metrics"], timeout=1)[1].decode()), "aether_worker_partitions")
-        except OSError:
-            found[worker["pid"]] = None
-    return found
-
-
 @pytest.fixture
 def shared(stack):
     """Both workers own partitions; the number of all."""
-    count = log.topics(stack.bootstrap())["rooms.commands"]
+    count = partitions(stack, "messages")
 
     def both():
-        parts = owned(stack).values()
+        parts = owned(stack, "messages").values()
         return len(parts) == 2 and all(parts) and sum(parts) == count
 
     wait_until(both, 60, "both workers own partitions")
@@ -148,10 +137,10 @@ def test_when_one_of_two_is_lost_the_other_takes_over(stack, shared, load):
     with load:
         go_on(load)
         lost = stack.kill_for_good("messages")
-        wait_until(lambda: [parts for pid, parts in owned(stack).items() if pid and pid != lost] == [shared], 60, "the other owns all")
+        wait_until(lambda: [parts for pid, parts in owned(stack, "messages").items() if pid and pid != lost] == [shared], 60, "the other owns all")
         go_on(load)
         stack.start("messages")
-        wait_until(lambda: sorted(parts or 0 for parts in owned(stack).values())[0] > 0, 60, "shared again")
+        wait_until(lambda: min(owned(stack, "messages").values()) > 0, 60, "shared again")
         go_on(load)
     load.verify()
 
@@ -162,7 +151,7 @@ def test_a_zombie_paused_past_its_session_and_continued_does_no_harm(stack, shar
             go_on(load)
             zombie = stack.pid("messages")
             with stack.paused(zombie):
-                wait_until(lambda: [parts for pid, parts in owned(stack).items() if pid != zombie] == [shared],
+                wait_until(lambda: [parts for pid, parts in owned(stack, "messages").items() if pid != zombie] == [shared],
                            SESSION_TIMEOUT_MS / 1000 + 60, "the other owns all")
                 go_on(load)
             go_on(load)
@@ -185,7 +174,7 @@ def test_a_worker_paused_amid_its_transaction_does_not_hold_the_others_up(stack,
         finally:
             connection.close()
         try:
-            wait_until(lambda: [parts for pid, parts in owned(stack).items() if pid not in zombies] == [shared],
+            wait_until(lambda: [parts for pid, parts in owned(stack, "messages").items() if pid not in zombies] == [shared],
                        SESSION_TIMEOUT_MS / 1000 + 60, "the other owns all")
             go_on(load)
         finally:

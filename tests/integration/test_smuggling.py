@@ -99,7 +99,7 @@ def test_pipelined_requests_are_answered_in_order(urls):
 def test_a_request_line_that_is_none_harms_nobody(urls, line):
     with Connection(urls[0]) as connection:
         connection.send(line + b"\r\nHost: a\r\n\r\n")
-        connection.socket.settimeout(1)
+        connection.socket.settimeout(0.3)
         try:
             connection.answer()
         except OSError:
@@ -113,11 +113,20 @@ BODY = itertools.chain([b"POST /api/v1/auth/login HTTP/1.1\r\nHost: a\r\nContent
                        itertools.repeat(b" "))
 
 
+READ_TIMEOUT_MS = 1500
+
+
+@pytest.fixture(scope="module")
+def hurried(module_gateway):
+    return module_gateway({"gateway.read_timeout_ms": READ_TIMEOUT_MS})
+
+
 @pytest.mark.parametrize("drip", [HEADERS, BODY], ids=["headers", "body"])
-def test_a_client_that_drips_is_cut_off_by_the_deadline(urls, drip):
-    with Connection(urls[0]) as connection:
-        seconds = connection.seconds_until_closed(drip, 0.3, 40)
+def test_a_client_that_drips_is_cut_off_by_the_deadline(hurried, drip):
+    with Connection(hurried) as connection:
+        seconds = connection.seconds_until_closed(drip, 0.1, 40)
         assert seconds is not None, "held for 40 s"
+        assert seconds > 0.8 * READ_TIMEOUT_MS / 1000
 
 
 def test_clients_that_drip_do_not_keep_others_waiting(urls):
