@@ -29,7 +29,7 @@ const struct setting gateway_settings[] = {
     { "gateway.postgres_timeout_ms", SETTING_INT, .def = "4000", .min = 100, .max = 60000, .unit = "ms",
       .doc = "How long PostgreSQL may take for a read before it is answered 503." },
     { "gateway.page_cache_bytes", SETTING_INT, .def = "8388608", .min = 0, .max = 1073741824, .unit = "bytes",
-      .doc = "Memory for rendered pages of messages; 0: none." },
+      .doc = "Memory for rendered pages of messages and rooms of lists; 0: none." },
     { "dispatch.max_waiting", SETTING_INT, .def = "8192", .min = 16, .max = 1000000, .unit = "requests",
       .doc = "Commands under way at once; more are answered 503." },
     { "reads.threads", SETTING_INT, .def = "2", .min = 1, .max = 256, .unit = "threads",
@@ -49,6 +49,7 @@ const struct setting gateway_settings[] = {
 #define OUTCOMES "Outcomes of commands by the way they came; late: the request had been answered 202."
 #define LIMITED  "Requests answered 429 by the limit that they met."
 #define PAGES    "Pages of messages by where they were read."
+#define LISTED   "Rooms in people's lists of their own, by where they were read."
 const struct metric gateway_metrics[GATEWAY_METRICS] = {
     [METRIC_COMMANDS_WAITING] = { "aether_gateway_commands_waiting", NULL, METRIC_GAUGE,
                                   "Requests that wait for the outcome of a command." },
@@ -68,6 +69,8 @@ const struct metric gateway_metrics[GATEWAY_METRICS] = {
     [METRIC_PAGES_LOCAL] = { "aether_gateway_pages_total", "from=\"memory\"", METRIC_COUNTER, PAGES },
     [METRIC_PAGES_REDIS] = { "aether_gateway_pages_total", "from=\"redis\"", METRIC_COUNTER, PAGES },
     [METRIC_PAGES_POSTGRES] = { "aether_gateway_pages_total", "from=\"postgres\"", METRIC_COUNTER, PAGES },
+    [METRIC_LISTED_LOCAL] = { "aether_gateway_listed_rooms_total", "from=\"memory\"", METRIC_COUNTER, LISTED },
+    [METRIC_LISTED_POSTGRES] = { "aether_gateway_listed_rooms_total", "from=\"postgres\"", METRIC_COUNTER, LISTED },
     [METRIC_LIMITED_AUTH] = { "aether_gateway_limited_total", "limit=\"auth\"", METRIC_COUNTER, LIMITED },
     [METRIC_LIMITED_ADDRESS] = { "aether_gateway_limited_total", "limit=\"address\"", METRIC_COUNTER, LIMITED },
     [METRIC_LIMITED_USER] = { "aether_gateway_limited_total", "limit=\"user\"", METRIC_COUNTER, LIMITED },

@@ -48,12 +48,17 @@ static enum request_step page(struct request *r, struct pool_thread *thread)
     return REQUEST_DONE;
 }
 
+struct str list_name(struct request *r, const char *what, struct uuid id)
+{
+    char text[UUID_TEXT_LEN + 1];
+    uuid_format(id, text);
+    return str_of(arena_printf(&r->arena, "%s:%s", what, text));
+}
+
 enum request_step list_of(struct request *r, const char *what, struct uuid id, list_load *load)
 {
     struct list *l = ARENA_NEW(&r->arena, struct list);
-    char text[UUID_TEXT_LEN + 1];
-    uuid_format(id, text);
-    l->name = str_of(arena_printf(&r->arena, "%s:%s", what, text));
+    l->name = list_name(r, what, id);
     if (!list_begin(r, l))
         return REQUEST_DONE;
     l->load = load;

@@ -35,6 +35,9 @@ struct json list_open(struct request *r);
 /* `last` is the position of the last item shown; more: others follow. */
 void list_close(struct request *r, struct json *j, const struct list *l, bool more, struct str last);
 
+/* "<what>:<id>" */
+struct str list_name(struct request *r, const char *what, struct uuid id);
+
 /* Lists by id: what "<what>:<id>" names, read by `load` on the pool of reads. */
 enum request_step list_of(struct request *r, const char *what, struct uuid id, list_load *load);
 struct uuid list_after_id(const struct list *l); /* nil: from the beginning */

@@ -60,9 +60,7 @@ enum request_step admin_audit(struct request *r);
 /* rooms.c */
 extern const struct body create_room_body;
 extern const struct shape room_shape, member_shape;
-extern const struct body_field rooms_query[];
 enum request_step rooms_create(struct request *r);
-enum request_step rooms_list(struct request *r);
 enum request_step rooms_get(struct request *r);
 enum request_step rooms_join(struct request *r);
 enum request_step rooms_members(struct request *r);
@@ -71,6 +69,10 @@ enum request_step rooms_members(struct request *r);
 struct pool_thread;
 enum request_step room_show(struct request *r, struct pool_thread *thread);
 void room_refuse(struct request *r, bool exists);
+
+/* room_list.c */
+extern const struct body_field rooms_query[];
+enum request_step rooms_list(struct request *r);
 
 /* room_settings.c */
 extern const struct body room_patch_body, direct_room_body;

@@ -20,6 +20,7 @@ enum {
     ROOM_ROLE,
     ROOM_UNREAD,
     ROOM_LAST_MESSAGE,
+    ROOM_MARK = ROOM_LAST_MESSAGE + MESSAGE_COLUMN_COUNT,
 };
 
 const struct pg_statement sql_find_room = {
@@ -71,13 +72,6 @@ static const struct pg_statement list_rooms[] = {
         "  LEFT JOIN messages.members u ON u.room_id = r.room_id AND u.user_id = $1"
         " ORDER BY r.room_id DESC",
     },
-    [ROOM_SCOPE_MINE] = {
-        "messages_list_rooms_mine",
-        "SELECT " ROOM_COLUMNS ", u.role, " UNREAD ", " MESSAGE_COLUMNS
-        "  FROM (SELECT * FROM messages.members WHERE user_id = $1 AND room_id < $2 ORDER BY room_id DESC LIMIT $3) AS u"
-        "  JOIN messages.rooms r ON r.room_id = u.room_id" WITH_UNREAD
-        " ORDER BY r.room_id DESC",
-    },
     [ROOM_SCOPE_PUBLIC] = {
         "messages_list_rooms_public",
         "SELECT " ROOM_COLUMNS ", u.role"
@@ -85,6 +79,26 @@ static const struct pg_statement list_rooms[] = {
         "  LEFT JOIN messages.members u ON u.room_id = r.room_id AND u.user_id = $1"
         " ORDER BY r.room_id DESC",
     },
+};
+
+/* $1 person, $2 ids before this one, $3 limit. What tells whether a room of one's own looks as it did before. */
+static const struct pg_statement list_room_lines = {
+    "messages_list_room_lines",
+    "SELECT r.room_id, r.position, COALESCE(k.position, -1)"
+    "  FROM (SELECT user_id, room_id FROM messages.members WHERE user_id = $1 AND room_id < $2 ORDER BY room_id DESC"
+    "         LIMIT $3) AS u"
+    "  JOIN messages.rooms r ON r.room_id = u.room_id"
+    "  LEFT JOIN messages.read_marks k ON k.user_id = u.user_id AND k.room_id = u.room_id"
+    " ORDER BY r.room_id DESC",
+};
+
+/* $1 person, $2 rooms. */
+static const struct pg_statement list_own_rooms = {
+    "messages_list_own_rooms",
+    "SELECT " ROOM_COLUMNS ", u.role, " UNREAD ", " MESSAGE_COLUMNS ", COALESCE(k.position, -1)"
+    "  FROM messages.members u JOIN messages.rooms r ON r.room_id = u.room_id" WITH_UNREAD
+    " WHERE u.user_id = $1 AND u.room_id = ANY ($2::uuid[])"
+    " ORDER BY r.room_id DESC",
 };
 
 /* $1 room, $2 after this user, $3 limit. */
@@ -156,6 +170,7 @@ struct room_view room_of(struct arena *arena, const PGresult *r, int row, struct
         if (!pg_null(r, row, ROOM_LAST_MESSAGE))
             room.last = message_of(arena, r, row, ROOM_LAST_MESSAGE, room.id);
     }
+    room.mark = PQnfields(r) > ROOM_MARK ? pg_int(r, row, ROOM_MARK) : -1;
     return room;
 }
 
@@ -193,28 +208,90 @@ err room_find_unread(struct pg *pg, struct arena *arena, struct uuid room, struc
 }
 
 /* $1 whose, $2 where to go on, $3 limit. */
-static err list(struct pg *pg, struct arena *arena, const struct pg_statement *statement, struct uuid of,
-                struct uuid from, int limit, PGresult **ret, size_t *ret_count)
+static struct pg_args list_args(struct arena *arena, struct uuid of, struct uuid from, int limit)
 {
     struct pg_args args = pg_args(arena);
     pg_arg_uuid(&args, of);
     pg_arg_uuid(&args, from);
     pg_arg_int8(&args, limit);
+    return args;
+}
+
+static err list(struct pg *pg, struct arena *arena, const struct pg_statement *statement, struct uuid of,
+                struct uuid from, int limit, PGresult **ret, size_t *ret_count)
+{
+    struct pg_args args = list_args(arena, of, from, limit);
     TRY(pg_query(pg, statement, &args, ret));
     *ret_count = (size_t)PQntuples(*ret);
     return OK;
 }
 
-err room_list(struct pg *pg, struct arena *arena, struct uuid viewer, enum room_scope scope, struct uuid before,
-              int limit, struct room_view **ret, size_t *ret_count)
+static struct uuid before_or_all(struct uuid before)
 {
     if (uuid_is_nil(before))
         memset(&before, 0xff, sizeof before);
+    return before;
+}
+
+static struct room_view *rooms_of(struct arena *arena, const PGresult *r, struct uuid viewer)
+{
+    const int count = PQntuples(r);
+    struct room_view *rooms = ARENA_ARRAY(arena, struct room_view, count);
+    for (int i = 0; i < count; i++)
+        rooms[i] = room_of(arena, r, i, viewer);
+    return rooms;
+}
+
+err room_list(struct pg *pg, struct arena *arena, struct uuid viewer, enum room_scope scope, struct uuid before,
+              int limit, struct room_view **ret, size_t *ret_count)
+{
     PGresult *r;
-    TRY(list(pg, arena, &list_rooms[scope], viewer, before, limit, &r, ret_count));
-    *ret = ARENA_ARRAY(arena, struct room_view, *ret_count);
-    for (size_t i = 0; i < *ret_count; i++)
-        (*ret)[i] = room_of(arena, r, (int)i, viewer);
+    TRY(list(pg, arena, &list_rooms[scope], viewer, before_or_all(before), limit, &r, ret_count));
+    *ret = rooms_of(arena, r, viewer);
+    PQclear(r);
+    return OK;
+}
+
+static void lines_read(struct arena *arena, struct room_lines *list, const PGresult *r)
+{
+    list->count = (size_t)PQntuples(r);
+    list->lines = ARENA_ARRAY(arena, struct room_line, list->count);
+    for (size_t i = 0; i < list->count; i++)
+        list->lines[i] = (struct room_line){
+            .room = pg_uuid(r, (int)i, 0),
+            .position = pg_int(r, (int)i, 1),
+            .mark = pg_int(r, (int)i, 2),
+        };
+}
+
+err room_lines(struct pg *pg, struct arena *arena, struct room_lines *lists, size_t count)
+{
+    PGresult **results = ARENA_ARRAY(arena, PGresult *, count);
+    TRY(pg_batch_begin(pg));
+    for (size_t i = 0; i < count; i++) {
+        struct pg_args args = list_args(arena, lists[i].viewer, before_or_all(lists[i].before), lists[i].limit);
+        TRY(pg_batch_add(pg, &list_room_lines, &args));
+    }
+    TRY(pg_batch_end(pg, results, count));
+    for (size_t i = 0; i < count; i++)
+        lines_read(arena, &lists[i], results[i]);
+    pg_results_clear(results, count);
+    return OK;
+}
+
+err room_list_own(struct pg *pg, struct arena *arena, struct uuid viewer, const struct uuid *ids, size_t count,
+                  struct room_view **ret, size_t *ret_count)
+{
+    struct pg_array *rooms = pg_array(arena, PG_UUID, count);
+    for (size_t i = 0; i < count; i++)
+        pg_array_uuid(rooms, ids[i]);
+    struct pg_args args = pg_args(arena);
+    pg_arg_uuid(&args, viewer);
+    pg_arg_array(&args, rooms);
+    PGresult *r;
+    TRY(pg_query(pg, &list_own_rooms, &args, &r));
+    *ret_count = (size_t)PQntuples(r);
+    *ret = rooms_of(arena, r, viewer);
     PQclear(r);
     return OK;
 }

@@ -35,6 +35,7 @@ struct room_view {
     bool has_unread; /* the query counted: */
     int64_t unread;
     struct message_view last; /* seq 0: there is none */
+    int64_t mark;             /* offset of one's read mark, where room_list_own asked for it; -1: none */
 };
 
 struct member_view {
@@ -53,11 +54,30 @@ MUST_CHECK err room_find(struct pg *pg, struct arena *arena, struct uuid room, s
 MUST_CHECK err room_find_unread(struct pg *pg, struct arena *arena, struct uuid room, struct uuid viewer,
                                 struct room_view *ret, bool *ret_found);
 
-enum room_scope { ROOM_SCOPE_VISIBLE, ROOM_SCOPE_MINE, ROOM_SCOPE_PUBLIC };
-/* Newest first by id (UUIDv7), ids smaller than `before` (nil: from the newest). At most `limit` rows. Those of
- * ROOM_SCOPE_MINE have unread counts and last messages. */
+enum room_scope { ROOM_SCOPE_VISIBLE, ROOM_SCOPE_PUBLIC };
+/* Newest first by id (UUIDv7), ids smaller than `before` (nil: from the newest). At most `limit` rows. */
 MUST_CHECK err room_list(struct pg *pg, struct arena *arena, struct uuid viewer, enum room_scope scope,
                          struct uuid before, int limit, struct room_view **ret, size_t *ret_count);
+
+/* One's own rooms, in the same order, many lists in one round trip. A line says which room and how it was come by: what
+ * a person is shown of a room changes with a fact of the room or with their read mark there, and with nothing else but
+ * the erasure of somebody. So a room of the same line looks as it did. */
+struct room_line {
+    struct uuid room;
+    int64_t position, mark; /* as in room_view */
+};
+struct room_lines {
+    struct uuid viewer, before; /* in */
+    int limit;                  /* in */
+    struct room_line *lines;    /* out: count of them */
+    size_t count;
+};
+MUST_CHECK err room_lines(struct pg *pg, struct arena *arena, struct room_lines *lists, size_t count);
+
+/* Those of these rooms that the viewer is a member of, in the same order, with unread counts, last messages and marks.
+ */
+MUST_CHECK err room_list_own(struct pg *pg, struct arena *arena, struct uuid viewer, const struct uuid *ids,
+                             size_t count, struct room_view **ret, size_t *ret_count);
 
 /* Members in order of user id, ids greater than `after`. The caller has checked that the viewer may look. */
 MUST_CHECK err member_list(struct pg *pg, struct arena *arena, struct uuid room, struct uuid after, int limit,

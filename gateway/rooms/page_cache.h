@@ -1,6 +1,7 @@
-/* page_cache: rendered pages of messages, in this process. A page is named by room, the room's version and its range,
- * so it is never stale by a fact; it is forgotten after a minute, since erasing a person changes no room. A ring of
- * bytes, allocated once: new pages overwrite the oldest. Any thread. */
+/* page_cache: rendered JSON, in this process: pages of messages, and rooms as they stand in one person's list. A page
+ * is named by room, the room's version and its range, so it is never stale by a fact; it is forgotten after a minute,
+ * since erasing a person changes no room. A ring of bytes, allocated once: new pages overwrite the oldest. Any thread.
+ */
 #pragma once
 
 #include "ops/runtime/mem.h"
@@ -9,7 +10,7 @@
 struct page_cache;
 
 struct page_key {
-    struct uuid room;
+    struct uuid room, viewer; /* viewer nil: it looks the same to all members */
     int64_t version, from, to;
     int64_t order; /* what else makes two pages of one range differ */
 };

@@ -1,16 +1,13 @@
-/* rooms: create, list, join; their members. */
+/* rooms: create, show, join; their members. */
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
 
 #include "consumers/messages/view.h"
 #include "consumers/users/view.h"
-#include "gateway/cursor.h"
 #include "gateway/gateway.h"
+#include "gateway/list.h"
 #include "gateway/resources.h"
 #include "ops/runtime/clock.h"
-
-#define LIST_MAX     100
-#define LIST_DEFAULT 50
 
 static const struct body_field create_room_fields[] = {
     { "name", FIELD_TEXT, .required = true, .min = 1, .max = 100, .pattern = "name",
@@ -51,14 +48,6 @@ static const struct shape_field member_fields[] = {
     { 0 },
 };
 const struct shape member_shape = { "Member", member_fields };
-
-const struct body_field rooms_query[] = {
-    { "scope", FIELD_CHOICE, .choices = "visible|mine|public", .preset = "\"visible\"",
-      .doc = "Public rooms and one's own, one's own, or public ones." },
-    { "limit", FIELD_INT, .min = 1, .max = LIST_MAX, .preset = "50", .doc = "How many at most." },
-    { "cursor", FIELD_TEXT, .max = 200, .doc = "nextCursor of the page before, with the same parameters." },
-    { 0 },
-};
 
 void room_refuse(struct request *r, bool exists)
 {
@@ -129,94 +118,6 @@ enum request_step rooms_create(struct request *r)
     return pool_run(r->gateway->reads, r, room_create);
 }
 
-/* --- lists --- */
-
-struct list {
-    enum room_scope scope;
-    struct str name; /* of the list, for its cursors */
-    struct uuid position;
-    int limit;
-};
-
-/* False: a problem has been filled. */
-static bool list_begin(struct request *r, struct list *l)
-{
-    int64_t limit = LIST_DEFAULT;
-    query_int(r, "limit", &limit);
-    l->limit = (int)limit;
-    struct str cursor;
-    if (!request_query(r, "cursor", &cursor) || cursor_parse(r->gateway->cursors, l->name, cursor, &l->position))
-        return true;
-    problem(r, 400, "bad_query", "cursor", "Give the nextCursor of the page before, with the same parameters.");
-    return false;
-}
-
-static void list_end(struct request *r, struct json *j, const struct list *l, bool more, struct uuid last)
-{
-    json_close(j, ']');
-    json_key(j, "nextCursor");
-    if (more) {
-        char cursor[CURSOR_LEN + 1];
-        cursor_format(r->gateway->cursors, l->name, last, cursor);
-        json_str(j, str_of(cursor));
-    } else {
-        json_none(j);
-    }
-    json_close(j, '}');
-}
-
-static struct str list_name(struct request *r, const char *what, struct uuid id)
-{
-    char text[UUID_TEXT_LEN + 1];
-    uuid_format(id, text);
-    return str_of(arena_printf(&r->arena, "%s:%s", what, text));
-}
-
-/* --- GET /rooms --- */
-
-static const struct {
-    const char *name;
-    enum room_scope scope;
-} scopes[] = { { "visible", ROOM_SCOPE_VISIBLE }, { "mine", ROOM_SCOPE_MINE }, { "public", ROOM_SCOPE_PUBLIC } };
-
-static enum request_step rooms_page(struct request *r, struct pool_thread *thread)
-{
-    const struct list *l = r->state;
-    struct room_view *rooms;
-    size_t count;
-    err e =
-        room_list(thread->pg, &thread->arena, r->claims.user_id, l->scope, l->position, l->limit + 1, &rooms, &count);
-    if (e != OK) {
-        problem_err(r, e);
-        return REQUEST_DONE;
-    }
-    size_t shown = count < (size_t)l->limit ? count : (size_t)l->limit;
-    struct json j = response_json(r, 200);
-    json_open(&j, '{');
-    json_key(&j, "items");
-    json_open(&j, '[');
-    for (size_t i = 0; i < shown; i++)
-        room_json(&j, &rooms[i]);
-    list_end(r, &j, l, count > shown, shown > 0 ? rooms[shown - 1].id : uuid_nil);
-    return REQUEST_DONE;
-}
-
-enum request_step rooms_list(struct request *r)
-{
-    struct list *l = ARENA_NEW(&r->arena, struct list);
-    struct str scope = STR("visible");
-    query_text(r, "scope", &scope);
-    size_t i = 0;
-    while (!str_equal(str_of(scopes[i].name), scope))
-        i++;
-    l->scope = scopes[i].scope;
-    l->name = list_name(r, scopes[i].name, r->claims.user_id);
-    if (!list_begin(r, l))
-        return REQUEST_DONE;
-    r->state = l;
-    return pool_run(r->gateway->reads, r, rooms_page);
-}
-
 /* --- GET /rooms/{room} --- */
 
 enum request_step room_show(struct request *r, struct pool_thread *thread)
@@ -264,10 +165,7 @@ static void members_render(struct request *r, const struct list *l, const struct
                            const struct str *usernames)
 {
     size_t shown = count < (size_t)l->limit ? count : (size_t)l->limit;
-    struct json j = response_json(r, 200);
-    json_open(&j, '{');
-    json_key(&j, "items");
-    json_open(&j, '[');
+    struct json j = list_open(r);
     for (size_t i = 0; i < shown; i++) {
         json_open(&j, '{');
         json_field_uuid(&j, "userId", members[i].user_id);
@@ -276,7 +174,7 @@ static void members_render(struct request *r, const struct list *l, const struct
         json_field_time(&j, "joinedAt", members[i].joined_at);
         json_close(&j, '}');
     }
-    list_end(r, &j, l, count > shown, shown > 0 ? members[shown - 1].user_id : uuid_nil);
+    list_close_id(r, &j, l, count > shown, shown > 0 ? members[shown - 1].user_id : uuid_nil);
 }
 
 static err members_load(struct request *r, struct pool_thread *thread)
@@ -292,7 +190,7 @@ static err members_load(struct request *r, struct pool_thread *thread)
     }
     struct member_view *members;
     size_t count;
-    TRY(member_list(thread->pg, arena, r->ids[0], l->position, l->limit + 1, &members, &count));
+    TRY(member_list(thread->pg, arena, r->ids[0], list_after_id(l), l->limit + 1, &members, &count));
     struct uuid *ids = ARENA_ARRAY(arena, struct uuid, count + 1);
     struct str *usernames = ARENA_ARRAY(arena, struct str, count + 1);
     for (size_t i = 0; i < count; i++)
@@ -302,20 +200,7 @@ static err members_load(struct request *r, struct pool_thread *thread)
     return OK;
 }
 
-static enum request_step members_page(struct request *r, struct pool_thread *thread)
-{
-    err e = members_load(r, thread);
-    if (e != OK)
-        problem_err(r, e);
-    return REQUEST_DONE;
-}
-
 enum request_step rooms_members(struct request *r)
 {
-    struct list *l = ARENA_NEW(&r->arena, struct list);
-    l->name = list_name(r, "members", r->ids[0]);
-    if (!list_begin(r, l))
-        return REQUEST_DONE;
-    r->state = l;
-    return pool_run(r->gateway->reads, r, members_page);
+    return list_of(r, "members", r->ids[0], members_load);
 }

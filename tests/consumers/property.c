@@ -114,6 +114,8 @@ static void play_batch(struct play *p, uint32_t story, size_t size)
     if (p->log.count > from)
         database_fold_evolved(p->database, worker, p->state, p->log.facts + from, p->log.count - from,
                               any(3) ? 0 : 1 + any(4));
+    if (p->game->look)
+        p->game->look(p->database->pg, story);
 }
 
 /* The state that evolved and one that is loaded answer every question alike. */

@@ -16,6 +16,8 @@ struct game {
     int64_t (*from_state)(const struct any_record *fact);
     /* Copies what a fact has of the state's memory, which lives no longer than a batch; may be NULL. */
     void (*keep)(struct arena *arena, struct any_record *fact);
+    /* Looks at the rows after a batch of this story; may be NULL. */
+    void (*look)(struct pg *pg, uint32_t story);
     /* What the folds write, and in which order a table's rows are compared; ended by NULL. */
     const struct game_table {
         const char *name, *key;

@@ -1,6 +1,8 @@
 /* Random commands and all questions of the stream rooms. */
 #include "consumers/messages/streams.h"
+#include "consumers/messages/view.h"
 #include "tests/consumers/property.h"
+#include "tests/suite.h"
 
 enum { ROOMS = 3 };
 
@@ -319,6 +321,44 @@ static int64_t rooms_from_state(const struct any_record *fact)
     }
 }
 
+/* What a person was shown of a room last, and by which line. */
+struct look {
+    uint32_t story;
+    struct room_line line;
+    struct buf text;
+};
+
+/* A room in one's list looks another way only when its line is another one. */
+static void rooms_look(struct pg *pg, uint32_t story)
+{
+    static struct look looks[ROOMS][PEOPLE];
+    struct arena arena;
+    arena_init(&arena, 0);
+    const uint32_t person = any(PEOPLE);
+    struct room_lines list = { .viewer = id_of(story, 'p', person), .limit = ROOMS + 1 };
+    ck_assert_int_eq(room_lines(pg, &arena, &list, 1), OK);
+    for (size_t i = 0; i < list.count; i++) {
+        const struct room_line *line = &list.lines[i];
+        struct room_view *rooms;
+        size_t count;
+        ck_assert_int_eq(room_list_own(pg, &arena, list.viewer, &line->room, 1, &rooms, &count), OK);
+        ck_assert(count == 1 && rooms->position == line->position && rooms->mark == line->mark);
+        uint32_t nth = 0;
+        while (!uuid_equal(id_of(story, 'r', nth), line->room))
+            nth++;
+        struct look *look = &looks[nth][person];
+        struct buf text = { 0 };
+        struct json j = json_writer(&text);
+        room_json(&j, rooms);
+        if (look->text.len && look->story == story && look->line.position == line->position)
+            ck_assert_msg(str_equal(buf_view(&look->text), buf_view(&text)), "by the same line\n%.*s\n%.*s",
+                          (int)look->text.len, look->text.ptr, (int)text.len, text.ptr);
+        buf_finish(&look->text);
+        *look = (struct look){ story, *line, text };
+    }
+    arena_finish(&arena);
+}
+
 static const struct game_table tables[] = {
     { "messages.rooms", "room_id" },
     { "messages.members", "room_id, user_id" },
@@ -339,5 +379,6 @@ const struct game rooms_game = {
     .random = rooms_random,
     .question = rooms_question,
     .from_state = rooms_from_state,
+    .look = rooms_look,
     .tables = tables,
 };

@@ -26,9 +26,11 @@ START_TEST(a_page_is_found_under_its_name_only_and_for_a_minute)
 {
     struct page_cache *c = page_cache_create(1 << 20);
     struct buf out = { 0 };
-    struct page_key key = key_of(1, 7, 1, 50), others[] = { key_of(2, 7, 1, 50), key_of(1, 8, 1, 50),
-                                                            key_of(1, 7, 2, 50), key_of(1, 7, 1, 49), key };
+    struct page_key key = key_of(1, 7, 1, 50), others[] = {
+        key_of(2, 7, 1, 50), key_of(1, 8, 1, 50), key_of(1, 7, 2, 50), key_of(1, 7, 1, 49), key, key
+    };
     others[4].order = 1;
+    others[5].viewer.bytes[0] = 1;
     ck_assert(!page_cache_get(c, &key, 0, &out));
     page_cache_put(c, &key, 0, STR("a page"));
     buf_str(&out, STR("before: "));
@@ -71,6 +73,27 @@ START_TEST(the_oldest_pages_give_way_and_the_others_stay_whole)
             ck_assert_uint_ge(found, 5);
         i += i > 200 ? 50 : 0;
     }
+    buf_finish(&out);
+    page_cache_destroy(c);
+}
+END_TEST
+
+/* Keys that meet in a bucket do not drive each other out while there is room for all. */
+START_TEST(a_quarter_full_cache_has_what_was_put)
+{
+    enum { PAGES = 2048 };
+    struct page_cache *c = page_cache_create(4 << 20);
+    struct buf out = { 0 };
+    size_t found = 0;
+    for (uint32_t i = 0; i < PAGES; i++) {
+        struct page_key key = key_of(i, 1, 1, 50);
+        page_cache_put(c, &key, 0, STR("a room"));
+    }
+    for (uint32_t i = 0; i < PAGES; i++) {
+        struct page_key key = key_of(i, 1, 1, 50);
+        found += page_cache_get(c, &key, 0, &out);
+    }
+    ck_assert_uint_ge(found, PAGES - PAGES / 100);
     buf_finish(&out);
     page_cache_destroy(c);
 }
@@ -159,6 +182,7 @@ static void add(TCase *tests)
 {
     tcase_add_test(tests, a_page_is_found_under_its_name_only_and_for_a_minute);
     tcase_add_test(tests, the_oldest_pages_give_way_and_the_others_stay_whole);
+    tcase_add_test(tests, a_quarter_full_cache_has_what_was_put);
     tcase_add_test(tests, a_page_too_large_is_not_kept_and_a_cache_of_nothing_keeps_nothing);
     tcase_add_test(tests, text_that_looks_like_a_page_where_an_old_one_was_is_not_served);
     tcase_add_test(tests, threads_share_it);
