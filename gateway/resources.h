@@ -69,6 +69,10 @@ enum request_step rooms_members(struct request *r);
 struct pool_thread;
 enum request_step room_show(struct request *r, struct pool_thread *thread);
 void room_refuse(struct request *r, bool exists);
+/* On a pool thread: the room r->ids[0]; where the person is no member, *ret_member is false and they have been refused.
+ */
+struct room_view;
+MUST_CHECK err room_as_member(struct request *r, struct pool_thread *thread, struct room_view *ret, bool *ret_member);
 
 /* room_list.c */
 extern const struct body_field rooms_query[];

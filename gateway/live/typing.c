@@ -82,18 +82,13 @@ static err append_typing(struct request *r, struct pool_thread *thread)
 static enum request_step typing_run(struct request *r, struct pool_thread *thread)
 {
     struct room_view room;
-    bool found;
-    err e = room_find(thread->pg, &thread->arena, r->ids[0], r->claims.user_id, &room, &found);
-    if (e == OK && found && room.is_member &&
-        !said_lately(live_typing_memory(r->gateway->live), r->claims.user_id, r->ids[0]))
+    bool member;
+    err e = room_as_member(r, thread, &room, &member);
+    if (e == OK && member && !said_lately(live_typing_memory(r->gateway->live), r->claims.user_id, r->ids[0]))
         e = append_typing(r, thread);
     if (e != OK)
         problem_err(r, e);
-    else if (!found)
-        problem(r, 404, "room_not_found", NULL, "There is no such room.");
-    else if (!room.is_member)
-        problem(r, 403, "not_a_member", NULL, "You are not a member of this room.");
-    else
+    else if (member)
         r->response.status = 204;
     return REQUEST_DONE;
 }

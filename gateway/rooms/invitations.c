@@ -80,12 +80,10 @@ static err room_load(struct request *r, struct pool_thread *thread)
     struct room_view room;
     struct invitation_view *items;
     size_t count;
-    bool found;
-    TRY(room_find(thread->pg, &thread->arena, r->ids[0], r->claims.user_id, &room, &found));
-    if (!found || !room.is_member) {
-        room_refuse(r, found);
+    bool member;
+    TRY(room_as_member(r, thread, &room, &member));
+    if (!member)
         return OK;
-    }
     TRY(invitations_of_room(thread->pg, &thread->arena, room.id, list_after_id(l), l->limit + 1, &items, &count));
     render(r, l, items, count, false);
     return OK;

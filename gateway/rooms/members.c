@@ -132,12 +132,10 @@ static err bans_load(struct request *r, struct pool_thread *thread)
     struct room_view room;
     struct ban_view *bans;
     size_t count;
-    bool found;
-    TRY(room_find(thread->pg, &thread->arena, r->ids[0], r->claims.user_id, &room, &found));
-    if (!found || !room.is_member) {
-        room_refuse(r, found);
+    bool member;
+    TRY(room_as_member(r, thread, &room, &member));
+    if (!member)
         return OK;
-    }
     if (room.role > MEMBER_ROLE_ADMIN) {
         problem(r, 403, "room_role_required", NULL, "Your role in this room does not allow this.");
         return OK;

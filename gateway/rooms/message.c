@@ -381,12 +381,10 @@ static err pins_load(struct request *r, struct pool_thread *thread)
     struct message_view *items;
     struct room_view room;
     size_t count;
-    bool found;
-    TRY(room_find(thread->pg, &thread->arena, r->ids[0], r->claims.user_id, &room, &found));
-    if (!found || !room.is_member) {
-        room_refuse(r, found);
+    bool member;
+    TRY(room_as_member(r, thread, &room, &member));
+    if (!member)
         return OK;
-    }
     TRY(pin_list(thread->pg, &thread->arena, room.id, number_of(l->after), l->limit + 1, &items, &count));
     answer_list(r, l, items, count);
     return OK;

@@ -479,12 +479,10 @@ static enum request_step page_as_of(struct request *r, struct pool_thread *threa
     struct room_view room;
     struct message_view *items;
     size_t count;
-    bool found;
-    err e = room_find(thread->pg, &thread->arena, r->ids[0], r->claims.user_id, &room, &found);
-    if (e == OK && (!found || !room.is_member)) {
-        room_refuse(r, found);
+    bool member;
+    err e = room_as_member(r, thread, &room, &member);
+    if (e == OK && !member)
         return REQUEST_DONE;
-    }
     if (e == OK)
         e = message_page_as_of(thread->pg, &thread->arena, room.id, q->moment.position, q->moment.time,
                                q->order == BEFORE ? q->bound : 0, q->limit, room.role <= MEMBER_ROLE_ADMIN, &items,

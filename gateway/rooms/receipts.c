@@ -22,15 +22,14 @@ static const struct shape_field seen_fields[] = {
 };
 const struct shape seen_shape = { "SeenBy", seen_fields };
 
+/* false: a problem has been filled. */
 static bool find_room(struct request *r, struct pool_thread *thread, struct room_view *ret)
 {
-    bool found;
-    const err e = room_find(thread->pg, &thread->arena, r->ids[0], r->claims.user_id, ret, &found);
+    bool member;
+    const err e = room_as_member(r, thread, ret, &member);
     if (e != OK)
         problem_err(r, e);
-    else if (!found || !ret->is_member)
-        room_refuse(r, found);
-    return e == OK && found && ret->is_member;
+    return e == OK && member;
 }
 
 /* --- PUT /rooms/{room}/read --- */

@@ -57,6 +57,16 @@ void room_refuse(struct request *r, bool exists)
         problem(r, 404, "room_not_found", NULL, "There is no such room.");
 }
 
+err room_as_member(struct request *r, struct pool_thread *thread, struct room_view *ret, bool *ret_member)
+{
+    bool found;
+    TRY(room_find(thread->pg, &thread->arena, r->ids[0], r->claims.user_id, ret, &found));
+    *ret_member = found && ret->is_member;
+    if (!*ret_member)
+        room_refuse(r, found);
+    return OK;
+}
+
 /* --- POST /rooms --- */
 
 /* A repeated request draws another id, yet must meet the same worker as the first, since that one knows the command. So
@@ -182,12 +192,10 @@ static err members_load(struct request *r, struct pool_thread *thread)
     const struct list *l = r->state;
     struct arena *arena = &thread->arena;
     struct room_view room;
-    bool found;
-    TRY(room_find(thread->pg, arena, r->ids[0], r->claims.user_id, &room, &found));
-    if (!found || !room.is_member) {
-        room_refuse(r, found);
+    bool member;
+    TRY(room_as_member(r, thread, &room, &member));
+    if (!member)
         return OK;
-    }
     struct member_view *members;
     size_t count;
     TRY(member_list(thread->pg, arena, r->ids[0], list_after_id(l), l->limit + 1, &members, &count));
