@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import socket
 import struct
 import time
@@ -16,14 +17,14 @@ import feed
 class Raw:
     """A WebSocket of bytes."""
 
-    def __init__(self, url, person, receive_buffer=None):
+    def __init__(self, url, person, receive_buffer=None, last_id=None):
         at = urllib.parse.urlsplit(url)
         self.socket = socket.socket()
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(20)
         self.socket.connect((at.hostname, at.port))
-        headers = feed.HANDSHAKE | {"Authorization": f"Bearer {person.token}", "Host": at.netloc}
+        headers = feed.HANDSHAKE | {"Authorization": f"Bearer {person.token}", "Host": at.netloc, "Last_Event_ID": last_id or ""}
         self.socket.sendall(("GET /api/v1/live HTTP/1.1\r\n" + "".join(
             f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items()) + "\r\n").encode())
         self.file = self.socket.makefile("rb")
@@ -132,3 +133,28 @@ def test_who_reads_slowly_slows_nobody_and_is_told_to_look(url, ada, ben, room, 
     ada.say(room, "the end of it")
     while b"the end of it" not in buffered:
         buffered = buffered[-100:] + slow.socket.recv(65536)
+
+
+def test_what_is_told_of_the_past_is_not_dropped_by_the_next_event(another_gateway, ada, ben, room):
+    """Four hundred kilobytes wait for somebody who may fall behind by four, and reads slowly."""
+    url = another_gateway({"live.max_pending_bytes": 4096})
+    heard = feed.WebSocket(url, ben.token)
+    ada.say(room, "seen")
+    heard.event("message.posted", roomId=room, number=1)
+    last_id = heard.last_id
+    heard.close()
+    for _ in range(100):
+        ada.say(room, "a long story " * 300)
+    slow = Raw(url, ben, receive_buffer=4096, last_id=last_id)
+    heard = feed.WebSocket(url, ada.token)
+    buffered = b""
+    while b'"message.posted"' not in buffered:  # then all that is past waits
+        buffered += slow.file.read1(256)
+    ada.say(room, "the end of it")
+    heard.event("message.posted", roomId=room, number=102)
+    while b"the end of it" not in buffered:
+        piece = slow.file.read1(65536)
+        buffered += piece
+        assert piece and b'"resync"' not in buffered
+    assert [int(number) for number in re.findall(rb'"type":"message.posted".*?"number":(\d+)', buffered)] == list(range(2, 103))
+    heard.close()

@@ -88,3 +88,15 @@ def test_a_new_token_keeps_the_connection(stack, url, ben, hear):
     heard = hear(ben)
     assert heard.ask("authenticate", "a", token="nonsense")["status"] == 401
     assert heard.ask("authenticate", "b", token=ben.token)["status"] == 204
+
+
+def test_the_first_listener_while_the_broker_is_away_is_told_to_come_again(another_gateway, mended, ada, room):
+    """Nobody has listened there before, so the gateway does not know yet where the log ends."""
+    url = another_gateway({})
+    with mended.paused(mended.pid("kafka")):
+        answer = client.Client([url]).get("/live", headers={"Authorization": "Bearer " + ada.token, "Accept": "text/event-stream"})
+        assert answer.status == 503 and answer.json["retryable"] and int(answer.headers["Retry-After"]) > 0, answer
+    heard = feed.WebSocket(url, ada.token)
+    ada.say(room, "back")
+    heard.event("message.posted", roomId=room)
+    heard.close()
