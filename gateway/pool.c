@@ -237,6 +237,7 @@ void pool_destroy(struct pool *p)
         redis_destroy(thread->redis);
         codec_destroy(thread->codec);
         arena_finish(&thread->arena);
+        buf_finish(&thread->text);
     }
     pthread_cond_destroy(&p->queued);
     pthread_mutex_destroy(&p->lock);

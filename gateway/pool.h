@@ -14,6 +14,7 @@ struct pool_thread {
     struct redis *redis;
     struct codec *codec;
     struct arena arena;           /* reset after each batch */
+    struct buf text;              /* of the job that runs, which clears it first; its memory is kept */
     int64_t redis_pause_until_us; /* see pool_redis */
 };
 

@@ -120,15 +120,15 @@ static err own_read(struct own_page *p, size_t missing)
 
 static err own_answer(struct request *r, struct pool_thread *thread, const struct room_lines *list)
 {
-    static _Thread_local struct buf text; /* kept: no allocation a page */
+    struct buf *text = &thread->text;
     const struct list *l = r->state;
-    buf_clear(&text);
+    buf_clear(text);
     struct own_page p = {
         .r = r,
         .thread = thread,
         .lines = list->lines,
         .shown = shown_of(l, list->count),
-        .text = &text,
+        .text = text,
         .now_us = clock_mono_us(),
     };
     p.pieces = ARENA_ARRAY(&thread->arena, struct piece, p.shown);
@@ -138,7 +138,7 @@ static err own_answer(struct request *r, struct pool_thread *thread, const struc
     struct json j = list_open(r);
     for (size_t i = 0; i < p.shown; i++)
         if (p.pieces[i].len > 0)
-            json_raw(&j, (struct str){ text.ptr + p.pieces[i].at, p.pieces[i].len });
+            json_raw(&j, (struct str){ text->ptr + p.pieces[i].at, p.pieces[i].len });
     list_close_id(r, &j, l, list->count > p.shown, p.shown > 0 ? p.lines[p.shown - 1].room : uuid_nil);
     return OK;
 }
