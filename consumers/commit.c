@@ -56,6 +56,7 @@ static err send_rows(struct worker *w, struct commit *c, struct arena *arena)
 
 err commit_send(struct worker *w, struct commit *c, struct arena *arena)
 {
+    w->commit_asked = false;
     TRY(pg_batch_begin(w->pg));
     const err e = send_rows(w, c, arena);
     if (e != OK)
@@ -63,9 +64,18 @@ err commit_send(struct worker *w, struct commit *c, struct arena *arena)
     return e;
 }
 
+err commit_ask(struct worker *w)
+{
+    TRY(pg_batch_add(w->pg, &pg_sql_commit, NULL));
+    TRY(pg_batch_flush(w->pg));
+    w->commit_asked = true;
+    return OK;
+}
+
 err commit_finish(struct worker *w)
 {
-    err e = pg_batch_add(w->pg, &pg_sql_commit, NULL);
+    err e = w->commit_asked ? OK : pg_batch_add(w->pg, &pg_sql_commit, NULL);
+    w->commit_asked = false;
     if (e == OK)
         e = pg_batch_end(w->pg, NULL, 0);
     if (e == OK) {

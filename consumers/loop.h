@@ -85,6 +85,7 @@ struct worker {
     size_t item_limit;         /* 1 while a fact that does not fold is being looked for; else item_capacity */
     size_t rebuild_limit;      /* the same for facts that are folded without their commands */
     bool repeated;             /* an operation that was thought new had a row */
+    bool commit_asked;         /* what was sent has its COMMIT behind it */
     unsigned assignment_epoch; /* changes with every rebalance */
     bool paused;               /* commands are not fetched: items is full */
     bool failed;               /* the exit status is not 0 */
@@ -147,8 +148,10 @@ MUST_CHECK err commit_send(struct worker *w, struct commit *c, struct arena *are
 void commit_cache(struct worker *w, struct commit *c, struct arena *arena);
 /* What commit_cache wrote will not be committed as it is (a fact does not fold): all that is cached counts as empty. */
 void commit_uncache(struct worker *w, struct arena *arena);
-/* COMMIT, and waits. REJECT: PostgreSQL refuses a row. RETRY: nothing is committed (or it is not known: the checkpoint
- * tells). */
+/* Asks for the COMMIT of what was sent, without waiting. */
+MUST_CHECK err commit_ask(struct worker *w);
+/* Waits for the COMMIT, and asks for it before when commit_ask has not. REJECT: PostgreSQL refuses a row. RETRY:
+ * nothing is committed (or it is not known: the checkpoint tells). */
 MUST_CHECK err commit_finish(struct worker *w);
 
 /* --- signals.c --- */

@@ -10,8 +10,8 @@ static const struct pg_statement sql_lookup = { "operation_lookup",
 
 #define INSERT                                                                                                         \
     "INSERT INTO operations (" COLUMNS ") "                                                                            \
-    "SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::text[], $5::int[], $6::bigint[], $7::bytea[], "  \
-    "                     $8::bytea[], $9::timestamptz[]) "
+    "SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::smallint[]), unnest($4::text[]), unnest($5::int[]), "   \
+    "       unnest($6::bigint[]), unnest($7::bytea[]), unnest($8::bytea[]), unnest($9::timestamptz[]) "
 
 static const struct pg_statement sql_record = { "operation_record", INSERT };
 

@@ -16,12 +16,14 @@
 #include "ops/runtime/log.h"
 #include "ops/runtime/stop.h"
 
+#define CHUNK_BYTES (4u << 20) /* of records: it is taken up before worker.rebuild_records are in it */
+
 struct chunk {
     struct arena arena;
     struct commit commit;
     size_t *slot; /* by partition index: place in commit.from/to plus one; 0: not in this chunk */
     struct operation *operations;
-    size_t facts;
+    size_t facts, bytes;
     bool sent;
 };
 
@@ -157,7 +159,7 @@ static void chunk_begin(struct recovery *r, struct chunk *c)
     commit_init(w, &c->commit, &c->arena, w->rebuild_limit, w->rebuild_limit);
     c->slot = ARENA_ARRAY(&c->arena, size_t, w->partition_count);
     c->operations = ARENA_ARRAY(&c->arena, struct operation, w->rebuild_limit);
-    c->facts = 0;
+    c->facts = c->bytes = 0;
     c->sent = false;
 }
 
@@ -213,6 +215,7 @@ static err chunk_turn(struct recovery *r)
     TRY(chunk_finish(r, other));
     if (full->commit.partition_count > 0) {
         TRY(commit_send(w, &full->commit, &full->arena));
+        TRY(commit_ask(w)); /* the log has it all already: PostgreSQL writes it out while the next chunk is read */
         full->sent = true;
         keep_fetching(w, full);
     }
@@ -291,9 +294,10 @@ static err fold_alone(struct recovery *r, size_t i, struct any_record *fact, int
             c->commit.operations[c->commit.operation_count++] = op;
         }
         c->facts++;
+        c->bytes += payload.len;
     }
     r->cursor[i] = *to;
-    return c->facts == w->rebuild_limit ? chunk_turn(r) : OK;
+    return c->facts == w->rebuild_limit || c->bytes >= CHUNK_BYTES ? chunk_turn(r) : OK;
 }
 
 static err take_fact(struct recovery *r, size_t i, const rd_kafka_message_t *m)

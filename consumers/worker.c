@@ -34,8 +34,8 @@ const struct setting worker_settings[] = {
       .doc = "Number of this process among those of its kind; unique. A restarted process keeps its partitions." },
     { "worker.batch_records", SETTING_INT, .def = "2048", .min = 1, .max = 20000, .unit = "records",
       .doc = "Most commands that are decided and committed together." },
-    { "worker.rebuild_records", SETTING_INT, .def = "2048", .min = 1, .max = 50000, .unit = "records",
-      .doc = "Facts that are folded together while a projection is rebuilt." },
+    { "worker.rebuild_records", SETTING_INT, .def = "4096", .min = 1, .max = 50000, .unit = "records",
+      .doc = "Most facts that are folded together while a projection is rebuilt; 4 MiB of them are enough, too." },
     { "worker.tail_records", SETTING_INT, .def = "50000", .min = 1000, .max = 1000000, .unit = "records",
       .doc = "Most facts behind the checkpoint that are kept in memory as outcomes; when there are more, they are "
              "folded first." },
