@@ -49,7 +49,7 @@ const struct setting live_settings[] = {
     { "live.linger_s", SETTING_INT, .def = "60", .min = 1, .max = 86400, .unit = "s",
       .doc = "How long the log is still followed after the last listener has gone; then posting pays nothing for the "
              "feed." },
-    { "live.admissions_per_s", SETTING_INT, .def = "2000", .min = 1, .max = 1000000, .unit = "connections/s",
+    { "live.admissions_per_s", SETTING_INT, .def = "700", .min = 1, .max = 1000000, .unit = "connections/s",
       .doc = "Listeners let in; a storm of reconnects waits." },
     { "live.admission_queue", SETTING_INT, .def = "8192", .min = 1, .max = 1000000, .unit = "requests",
       .doc = "Listeners that may wait to be let in; more are answered 503." },

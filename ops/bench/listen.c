@@ -1,7 +1,7 @@
 /* listen: many WebSockets to the live feed and people who post at a rate; says as JSON how long it took from a post to each
  * who heard it, and whether anybody missed or heard one twice.
  *
- *     listen PORT SECONDS RATE POSTERS < lines of "listen <token> <how many>" and "post <token> <room>"
+ *     listen PORT SECONDS RATE POSTERS PORT-OF-POSTERS < lines of "listen <token> <how many>" and "post <token> <room>"
  *
  * A post's text is the time it was sent. Whose connection ends comes back with what was seen last, as a client does. */
 #include <arpa/inet.h>
@@ -33,7 +33,7 @@ struct listener {
     double again_at;
 };
 
-static int port, connecting, ready;
+static int port, post_port, connecting, ready;
 static double ends_at;
 static struct listener *listeners;
 static size_t listener_count, room;
@@ -58,7 +58,7 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static int open_socket(bool blocking)
+static int open_socket(bool blocking, int port)
 {
     int fd = socket(AF_INET, SOCK_STREAM | (blocking ? 0 : SOCK_NONBLOCK), 0);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
@@ -90,7 +90,7 @@ static void lose(struct listener *l)
 
 static void begin(struct listener *l)
 {
-    l->fd = open_socket(false);
+    l->fd = open_socket(false, port);
     connecting++;
     l->stage = CONNECTING;
     if (l->fd < 0) {
@@ -219,7 +219,7 @@ static void *post(void *argument)
                            "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
                            p->room_id, p->token, size, body);
         if (fd < 0)
-            fd = open_socket(true);
+            fd = open_socket(true, post_port);
         ssize_t got = fd >= 0 && send(fd, request, (size_t)len, MSG_NOSIGNAL) == len ? recv(fd, answer, sizeof answer, 0) : -1;
         if (got > 12 && memcmp(answer, "HTTP/1.1 201", 12) == 0) {
             atomic_fetch_add(&posted, 1);
@@ -294,9 +294,10 @@ int main(int argc, char **argv)
     char *line = NULL;
     size_t size = 0;
     setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 20000, 20000 });
-    if (argc != 5)
+    if (argc != 6)
         return 2;
     port = atoi(argv[1]);
+    post_port = atoi(argv[5]);
     rate = atof(argv[3]);
     poster_threads = atoi(argv[4]);
     while (getline(&line, &size, stdin) > 0) {
