@@ -3,7 +3,6 @@
 import argparse
 import json
 
-import rest
 import service
 from console import Failure
 from stack import SERVERS, Stack
@@ -54,6 +53,7 @@ def where(stack, name):
 
 def lag(stack, name):
     """Facts and commands between the worker's checkpoint and the end of the log, over the partitions it owns."""
+    import rest  # half the time of ops/status --json, which needs no HTTP and is asked again and again
     rows = rest.metrics(metrics_url(stack, name), "aether_worker_lag", timeout=1)
     return f"{sum(value for _, value in rows):.0f}" if rows else ""
 

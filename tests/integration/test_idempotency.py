@@ -67,6 +67,20 @@ def test_registering_twice_under_one_key_gives_one_account(urls):
     assert first.json["user"] == second.json["user"]
 
 
+def test_an_account_whose_registration_was_not_waited_for_and_asked_for_again_keeps_its_key(stack, urls):
+    """Each attempt may have made a key in the vault; that of the account stays, and what was sealed with it can be read."""
+    person, key = Person(urls), str(uuid.uuid4())
+    first = person.request("POST", "/auth/register", person.registration(), headers={"Idempotency-Key": key, "Prefer": "respond-async"})
+    assert first.status == 202, first
+    again = in_threads([lambda: Person(urls).insist("POST", "/auth/register", person.registration(), key=key) for _ in range(3)])
+    assert {(answer.status, answer.json["user"]["id"]) for answer in again} == {(201, again[0].json["user"]["id"])}, again
+    person.session(again[0])
+    assert stack.sql("SELECT wrapped IS NOT NULL FROM vault.keys WHERE subject = %s", (person.user["id"],)) == [(True,)]
+    person.login()
+    assert person.say(person.room(), "Nothing is lost")["seq"] == 1
+    assert person.get("/users/me").json["email"] == person.email
+
+
 def test_requests_at_once_under_one_key_make_one_message(urls, ada, room):
     for attempt in range(5):
         key, body = str(uuid.uuid4()), f"at once {attempt}"

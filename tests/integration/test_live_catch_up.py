@@ -114,7 +114,7 @@ def follows_the_log(url):
 @pytest.mark.parametrize("by", ["position", "number"])
 def test_a_feed_that_rested_misses_nothing_when_somebody_listens_again(another_gateway, urls, ada, ben, room, by):
     """Nor one that has just been started."""
-    settings = {"live.linger_s": 1, "live.window_events": 64}
+    settings = {"live.linger_s": 1, "live.window_events": 512}  # more than is posted while somebody comes in
     url = another_gateway(settings)
     assert not follows_the_log(url), "nobody has listened yet"
     ada.say(room, "1")
@@ -126,26 +126,23 @@ def test_a_feed_that_rested_misses_nothing_when_somebody_listens_again(another_g
     heard.close()
     wait_until(lambda: not follows_the_log(url), 20, "it rests")
     assert is_ready(url)
-    for i in range(3, 30):
+    for i in range(3, 130):  # more than the window begins with
         ada.say(room, f"{i}")
-    stop, poster = threading.Event(), client_of(ada, urls)
-    posting = threading.Thread(target=lambda: [poster.say(room, "more") for _ in iter(stop.is_set, True)], daemon=True)
-    posting.start()
-    for where in (url, another_gateway(settings)):
-        if by == "position":
-            heard = feed.WebSocket(where, ben.token, "lastEventId=" + last_id)
-        else:
-            heard = feed.WebSocket(where, ben.token, "hold=true")
-            assert heard.ask("resume", "r", since={room: 2})["status"] == 204
-        ready = heard.of("ready")[0]
-        seen = next(r["number"] for r in ready["rooms"] if r["roomId"] == room)
-        heard.wait(lambda f: (f.numbers(room) or [0])[-1] > seen + 20, 30, "what goes on")
-        numbers = heard.numbers(room)
-        assert numbers == list(range(3, 3 + len(numbers)))
-        assert not heard.of("resync")
-        heard.break_off()
-    stop.set()
-    posting.join(60)
+    with talking(urls, {ada: room}):
+        for where in (url, another_gateway(settings)):
+            if by == "position":
+                heard = feed.WebSocket(where, ben.token, "lastEventId=" + last_id)
+            else:
+                heard = feed.WebSocket(where, ben.token, "hold=true")
+                told = heard.ask("resume", "r", since={room: 2})
+                assert told["status"] == 204, told
+            ready = heard.of("ready")[0]
+            seen = next(r["number"] for r in ready["rooms"] if r["roomId"] == room)
+            heard.wait(lambda f: (f.numbers(room) or [0])[-1] > seen + 20, 30, "what goes on")
+            numbers = heard.numbers(room)
+            assert numbers == list(range(3, 3 + len(numbers)))
+            assert not heard.of("resync")
+            heard.break_off()
 
 
 def position_of(offsets):
@@ -213,24 +210,12 @@ def test_two_hundred_listeners_miss_nothing_while_everything_is_killed(mended, u
             person.join(room)
     listeners = [Follower(urls, people[i % 8], "EventStream" if i % 4 == 0 else "WebSocket") for i in range(200)]
     wait_until(lambda: all(f.connections and f.last_id for f in listeners), 60, "everybody listens")
-    stop, posted = threading.Event(), []
-
-    def post(person, room):
-        while not stop.is_set():
-            posted.append((room, person.say(room, "ahoy")["seq"]))
-
-    posters = [threading.Thread(target=post, args=(client_of(people[i], urls), rooms[i]), daemon=True) for i in range(4)]
-    for poster in posters:
-        poster.start()
-    for victim in ("gateway", "messages", "kafka", "gateway", "messages", "gateway"):
-        count = len(posted)
-        wait_until(lambda: len(posted) >= count + 40, 120, "40 more posts")
-        stack.kill(victim)
-    count = len(posted)
-    wait_until(lambda: len(posted) >= count + 40, 120, "40 more posts")
-    stop.set()
-    for poster in posters:
-        poster.join(60)
+    with talking(urls, dict(zip(people, rooms))) as posted:
+        for victim in ("gateway", "messages", "kafka", "gateway", "messages", "gateway", None):
+            count = len(posted)
+            wait_until(lambda: len(posted) >= count + 40, 120, "40 more posts")
+            if victim:
+                stack.kill(victim)
     last = {room: max(number for where, number in posted if where == room) for room in rooms}
     expected = {room: list(range(1, last[room] + 1)) for room in rooms}
     wait_until(lambda: all(f.numbers.get(room, [0])[-1] >= last[room] for f in listeners for room in rooms), 60,
@@ -242,6 +227,26 @@ def test_two_hundred_listeners_miss_nothing_while_everything_is_killed(mended, u
         assert follower.resynced == 0
         assert follower.repeats == []
         assert follower.numbers == expected
+
+
+@contextlib.contextmanager
+def talking(urls, rooms):
+    """Each person talks in a room, over a connection of its own, while the body runs; [(room, number)] of what was said."""
+    said, over = [], threading.Event()
+
+    def talk(person, room):
+        while not over.is_set():
+            said.append((room, person.say(room, "ahoy")["seq"]))
+
+    threads = [threading.Thread(target=talk, args=(client_of(person, urls), room), daemon=True) for person, room in rooms.items()]
+    for thread in threads:
+        thread.start()
+    try:
+        yield said
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(60)
 
 
 def client_of(person, urls):

@@ -18,7 +18,8 @@ def test_four_hundred_come_back_at_a_bounded_rate_miss_nothing_and_posting_goes_
     ada, told, done = people[0], [], threading.Event()
     for person in people[2:8]:
         person.join(room)
-    with contextlib.closing(feed.Crowd(urls[0], [people[i % 8].token for i in range(LISTENERS)], room)) as crowd:
+    with contextlib.closing(feed.Crowd(urls[0], [people[i % 8].token for i in range(LISTENERS)], room)) as crowd, contextlib.ExitStack() as end:
+        end.callback(done.set)  # who talks stops whatever happens
         wait_until(lambda: len(crowd.admitted) >= LISTENERS, 30, "everybody listens")
 
         def post():
