@@ -183,3 +183,11 @@ ALTER TABLE messages.read_marks ADD COLUMN position bigint NOT NULL DEFAULT -1;
 -- of its sender in a block changes nothing here.
 ALTER TABLE messages.members RENAME COLUMN posted_seq TO posted_block;
 UPDATE messages.members SET posted_block = (posted_block + 63) / 64 WHERE posted_block > 0;
+
+-- migration 5
+
+-- PostgreSQL keeps 256 requests to summarize a range until autovacuum comes by, and drops (and logs) the others: with ranges of 16
+-- pages that is 2,700 messages a second, with 64 it is 10,000. A look-up by id reads 3 ms instead of 1.7.
+DROP INDEX messages.messages_id;
+CREATE INDEX messages_id ON messages.messages USING brin (message_id uuid_minmax_multi_ops)
+    WITH (pages_per_range = 64, autosummarize = on);
