@@ -87,11 +87,15 @@ def mended(stack):
     except AssertionError:
         stack.up()
         stack.wait_ready()
-    wait_until(lambda: all(sum(owned(stack, worker).values()) == partitions(stack, worker) for worker in STREAMS), 60,
-               "every partition has an owner")
+    wait_until(lambda: all(is_shared_out(stack, worker) for worker in STREAMS), 60, "every partition has an owner, and every worker some")
 
 
 STREAMS = {"messages": ["rooms"], "users": ["accounts", "sessions"]}
+
+
+def is_shared_out(stack, worker):
+    mine = owned(stack, worker).values()
+    return all(mine) and sum(mine) == partitions(stack, worker)
 
 
 def partitions(stack, worker):
