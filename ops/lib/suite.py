@@ -40,7 +40,7 @@ class Result:
 
     def __init__(self, passed=0, failed=0, skipped=0, complaint="", detail="", unsteady=""):
         self.passed, self.failed, self.skipped = passed, failed, skipped
-        self.complaint, self.detail, self.unsteady = complaint, detail, unsteady
+        self.complaint, self.detail, self.unsteady, self.said = complaint, detail, unsteady, ""
 
     def add(self, other):
         self.passed, self.failed, self.skipped = self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped
@@ -175,6 +175,24 @@ def meson_tests(folder, log, env, patience, wanted=lambda test: True):
     rows = {"brokers": [], "others": []}
     for test in filter(wanted, told):
         rows["brokers" if "aether:log" in test["suite"] else "others"].append(test["name"])
+    results, missing = meson_once(folder, log, env, patience, rows)
+    # As with pytest; what a sanitizer reports is never tried again.
+    failed = [name for name, result in results.items() if result.failed]
+    unsteady = Result()
+    if 0 < len(failed) <= SECOND_TRIES and not any(REPORT.search(results[name].said) for name in failed):
+        again, _ = meson_once(folder, log, env, patience, {"again": failed})
+        for name in failed:
+            if name in again and again[name].passed and not again[name].failed:
+                unsteady.add(Result(unsteady=name, detail=results[name].detail))
+                results[name] = again[name]
+    total = missing.add(unsteady)
+    for result in results.values():
+        total.add(result)
+    return total
+
+
+def meson_once(folder, log, env, patience, rows):
+    """Each row beside the others: the result of each test by its name, and of those that it did not come to."""
     logs = {row: os.path.join(folder, "meson-logs", f"{row}.json") for row in rows}
     for said in logs.values():  # of the last time
         with contextlib.suppress(FileNotFoundError):
@@ -182,16 +200,17 @@ def meson_tests(folder, log, env, patience, wanted=lambda test: True):
     run_side_by_side([["meson", "test", "-C", folder, "--no-rebuild", "--num-processes", "1", "--print-errorlogs", "-t", str(patience),
                        "--logbase", row, *names] for row, names in rows.items()],
                      log, 1200, environment(CK_TIMEOUT_MULTIPLIER=str(patience), **env))
-    result = Result()
+    results, missing = {}, Result()
     for row, names in rows.items():
-        cases = []
+        found = {}
         with contextlib.suppress(FileNotFoundError), open(logs[row]) as file:
-            cases = [check_cases(json.loads(line)) for line in file]
-        for case in cases:
-            result.add(case)
-        if len(cases) < len(names):
-            result.add(one(False, f"meson test did not come to {len(names) - len(cases)} of {row}"))
-    return result
+            for line in file:
+                test = json.loads(line)
+                found[test["name"].rpartition(" / ")[2]] = check_cases(test)
+        if len(found) < len(names):
+            missing.add(one(False, f"meson test did not come to {len(names) - len(found)} of {row}"))
+        results.update(found)
+    return results, missing
 
 
 def check_cases(test):
@@ -206,8 +225,10 @@ def check_cases(test):
     if test["result"] in ("OK", "EXPECTEDFAIL"):
         return Result(passed=max(every, 1))
     words = [line[:300] for line in text.splitlines() if line.strip() and not line.startswith('{"time"')]
-    return Result(passed=max(every - bad, 0), failed=max(bad, 1), complaint=f"{test['name']}: {test['result'].lower()}",
-                  detail="\n".join([f"{test['name']}:", *words[-25:]]))
+    result = Result(passed=max(every - bad, 0), failed=max(bad, 1), complaint=f"{test['name']}: {test['result'].lower()}",
+                    detail="\n".join([f"{test['name']}:", *words[-25:]]))
+    result.said = text
+    return result
 
 
 def pytest(name, log, paths, env=None, seconds=1200):
