@@ -9,9 +9,10 @@
 #define DELAYED_MAX 4096
 
 const struct setting delay_settings[] = {
-    { "login.refusal_ms", SETTING_INT, .def = "500", .min = 1, .max = 5000, .unit = "ms",
-      .doc = "How long the answer to a wrong password takes at least, and in what steps it takes longer: more than the "
-             "slowest hash of an imported account, or the time tells that account." },
+    { "login.refusal_ms", SETTING_INT, .def = "500", .min = 1, .max = 10000, .unit = "ms",
+      .doc =
+          "How long the answer to a wrong password takes at least, and in what steps it takes longer: more than the "
+          "slowest hash of an imported account, or the time tells that account (aether-admin import-user says so)." },
     { 0 },
 };
 

@@ -15,6 +15,7 @@
 #define BATCH_MAX 1024
 #define RETRY_US  100000
 #define FIND_MS   1000
+#define WINDOW_US 2000000
 
 /* A record that is decoded; a fact waits for its keys, a signal is an event already. */
 struct pending {
@@ -45,6 +46,7 @@ struct tail {
     struct pending *pending; /* BATCH_MAX */
     size_t pending_count;
     int64_t *next, *told, *command_offset; /* a partition */
+    int64_t *end;                          /* a partition's, when it began */
     uint64_t *last;                        /* serial of a partition's newest event */
     uint64_t serial;
     bool moved; /* there is something to tell */
@@ -291,8 +293,10 @@ static err find_positions(struct tail *t, rd_kafka_topic_partition_list_t *list)
     int64_t back = config_int(t->gateway->config, "live.window_events") / t->partitions;
     for (int i = 0; i < list->cnt; i++) {
         rd_kafka_topic_partition_t *p = &list->elems[i];
-        if (strcmp(p->topic, rooms_stream.events_topic) == 0)
+        if (strcmp(p->topic, rooms_stream.events_topic) == 0) {
+            t->end[p->partition] = p->offset;
             t->next[p->partition] = p->offset = p->offset > back ? p->offset - back : 0;
+        }
     }
     return OK;
 }
@@ -379,11 +383,28 @@ static bool wait_until_wanted(struct tail *t)
     return !is_stopping(t);
 }
 
+static bool has_window(const struct tail *t)
+{
+    for (int i = 0; i < t->partitions; i++)
+        if (t->next[i] < t->end[i])
+            return false;
+    return true;
+}
+
+/* What happens from now on would wait behind it. Not for ever: events may be late, but who may listen is let in. */
+static void read_window(struct tail *t)
+{
+    int64_t until_us = clock_mono_us() + WINDOW_US;
+    while (!has_window(t) && !is_stopping(t) && clock_mono_us() < until_us)
+        follow_for_a_while(t);
+}
+
 static err begin(struct tail *t)
 {
     TRY(consumer_create(t));
     TRY(assign(t));
     tell(t); /* where it begins */
+    read_window(t);
     pthread_mutex_lock(&t->lock);
     atomic_store(&t->live, true);
     pthread_mutex_unlock(&t->lock);
@@ -461,6 +482,7 @@ err tail_start(const struct tail_options *options, struct tail **ret)
     t->pending = mem_alloc(sizeof *t->pending * (BATCH_MAX + 1));
     t->next = mem_alloc(sizeof *t->next * partitions);
     t->told = mem_alloc(sizeof *t->told * partitions);
+    t->end = mem_alloc(sizeof *t->end * partitions);
     t->command_offset = mem_alloc(sizeof *t->command_offset * partitions);
     t->last = mem_alloc(sizeof *t->last * partitions);
     forget(t);
@@ -502,6 +524,7 @@ void tail_stop(struct tail *t)
     free(t->pending);
     free(t->next);
     free(t->told);
+    free(t->end);
     free(t->command_offset);
     free(t->last);
     free(t);

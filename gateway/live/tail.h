@@ -4,8 +4,8 @@
  * A record is read, decoded and opened once, becomes an event (event.h) and goes to the lanes in batches. Duplicates of
  * a fenced writer are dropped by the rule of DESIGN.md: within a partition meta.command_offset strictly increases. It
  * begins live.window_events before the end, so that a gateway that was restarted can tell who comes back what was
- * missed meanwhile. While the broker or PostgreSQL (the keys of sealed fields) is away it waits: events are late, none
- * is lost.
+ * missed meanwhile; it is awake when it has read these. While the broker or PostgreSQL (the keys of sealed fields) is
+ * away it waits: events are late, none is lost.
  *
  * While nobody listens it rests: it has no consumer at all, so posting pays nothing for the feed. Who is to be let in
  * wakes it first (tail_wake) and is looked at afterwards: what happens from then on is heard. It begins again as after

@@ -1,5 +1,6 @@
 /* aether-admin: what an operator does at the console: the first administrator, people who need help, imports, and the
  * vault's master key. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include "gateway/accounts/password.h"
 #include "gateway/http/field.h"
 #include "gateway/http/http_check.h"
+#include "gateway/limits/delay.h"
 #include "ops/admin/sender.h"
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
@@ -50,7 +52,8 @@ static const char summary[] =
     "usage.";
 
 static const struct setting *const tables[] = {
-    own_settings, vault_settings, producer_settings, codec_settings, runtime_settings, NULL,
+    own_settings,   vault_settings,    producer_settings, codec_settings,
+    delay_settings, password_settings, runtime_settings,  NULL,
 };
 
 /* Of the command line. */
@@ -244,6 +247,27 @@ static bool check_import(struct call *c)
     return faults.count == 0;
 }
 
+/* Refusals that take longer than others tell this account from a name that nobody has (delay.h). Half of the span is
+ * left to the rest of a login. */
+static void warn_of_slow_hash(const struct call *c, struct str hash)
+{
+    struct password *p;
+    if (password_create(c->sender.config, &p) != OK)
+        return;
+    const int64_t begun_us = clock_mono_us();
+    (void)!password_verify(p, STR(""), hash);
+    const int64_t took_ms = (clock_mono_us() - begun_us) / 1000;
+    const int64_t span_ms = config_int(c->sender.config, "login.refusal_ms");
+    password_destroy(p);
+    if (took_ms * 2 > span_ms)
+        fprintf(stderr,
+                "aether-admin: warning: this hash takes %" PRId64 " ms to verify, too long for a login.refusal_ms of "
+                "%" PRId64
+                ": until its\nowner has logged in once, the time of a refusal tells that the account exists. "
+                "Give the gateways at least %" PRId64 ".\n",
+                took_ms, span_ms, took_ms * 2);
+}
+
 static int run_import(struct call *c)
 {
     struct arena *arena = &c->sender.arena;
@@ -274,6 +298,8 @@ static int run_import(struct call *c)
         },
     };
     const int status = send_command(c, &command);
+    if (status == EXIT_SUCCESS)
+        warn_of_slow_hash(c, str_of(hash));
     if (status == EXIT_REJECTED && vault_withdraw(c->sender.vault, c->sender.pg, &id, 1) != OK)
         return fail();
     return status;

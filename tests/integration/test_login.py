@@ -4,6 +4,7 @@ of log-ins."""
 import crypt
 import itertools
 import os
+import re
 import statistics
 import subprocess
 import threading
@@ -153,10 +154,24 @@ def test_a_stranger_cannot_lock_somebody_out(urls, person):
     assert answer.status == 200, "and when the attack is over, from anywhere"
 
 
+def import_user(stack, name, hashed, *options):
+    """What aether-admin warns of."""
+    return subprocess.run([os.path.join(REPOSITORY, "ops", "aether-admin"), "--state", stack.state, *options, "import-user", name, f"{name}@example.org"],
+                          input=hashed + "\n", text=True, check=True, timeout=60, stderr=subprocess.PIPE).stderr
+
+
+def test_who_imports_a_hash_that_refusals_cannot_hide_is_warned(stack):
+    """Its time alone would tell the account; the figure to set is named."""
+    slow = crypt.crypt("whatever", "$2b$10$abcdefghijklmnopqrstu.")
+    warned = import_user(stack, nobody(), slow, "--set", "login.refusal_ms=20")
+    took, wanted = re.search(r"takes (\d+) ms to verify, too long for a login.refusal_ms of 20:.* at least (\d+)\.", warned, re.S).groups()
+    assert int(took) > 10 and int(wanted) == 2 * int(took)
+    assert import_user(stack, nobody(), slow, "--set", "login.refusal_ms=10000") == ""
+
+
 def test_an_imported_bcrypt_hash_logs_in_and_becomes_argon2id(stack, urls):
     name = "imported-" + uuid.uuid4().hex[:8]
-    subprocess.run([os.path.join(REPOSITORY, "ops", "aether-admin"), "--state", stack.state, "import-user", name, f"{name}@example.org"],
-                   input=BCRYPT + "\n", text=True, check=True, timeout=60)
+    import_user(stack, name, BCRYPT)
     stored = "SELECT password_hash FROM users.accounts WHERE username = %s"
     client = Client(urls)
     assert log_in(client, name, WRONG).status == 401

@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 
-from commands import is_alive, ops, processes_of, status, wait_until  # noqa: E402
+from commands import ROOT, is_alive, ops, processes_of, status, wait_until  # noqa: E402
 
 
 def up(state, *arguments, check=True):
@@ -88,6 +88,21 @@ def test_a_setting_reaches_those_who_know_it_and_restarts_nobody_else(running):
     assert pids(running) == ([changed], workers), "it is remembered"
     up(running, "--unset", "gateway.deadline_ms")
     assert "AETHER_GATEWAY_DEADLINE_MS" not in environment(pids(running)[0][0])
+
+
+def test_a_setting_of_the_console_is_remembered_for_it_and_restarts_nobody(running):
+    before = pids(running)
+    up(running, "--set", "admin.timeout_ms=1500")
+    assert pids(running) == before
+    users = before[1][0]
+    os.kill(users, signal.SIGSTOP)  # so that nothing is decided
+    try:
+        asked = subprocess.run([os.path.join(ROOT, "ops", "aether-admin"), "--state", running, "import-user", "waiting", "waiting@example.org"],
+                               input="$2b$05$abcdefghijklmnopqrstu.nQm3mugtG25LKGA01cm9p7XjviWBlEK\n", stderr=subprocess.PIPE, text=True, timeout=60)
+    finally:
+        os.kill(users, signal.SIGCONT)
+    assert asked.returncode == 3 and "no outcome within 1500 ms" in asked.stderr, asked
+    up(running, "--unset", "admin.timeout_ms")
 
 
 def test_a_property_of_kafka_reaches_everybody(running):
