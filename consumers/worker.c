@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "consumers/loop.h"
 #include "consumers/migration.h"
@@ -25,7 +26,8 @@
 #define EXPIRE_EVERY_US  60000000
 #define ALIVE_FOR_US     15000000
 #define GATHER_FROM      8 /* commands */
-#define GATHER_MOST_MS   5
+#define GATHER_MOST_US   5000
+#define GATHER_SLICE_US  500
 #define FIRST_PAUSE_MS   50
 #define LONGEST_PAUSE_MS 2000
 
@@ -174,15 +176,18 @@ static err turn(struct worker *w)
 }
 
 /* A batch pays for its appends, its commit and its replies however small it is, and under load as many commands as it
- * has are on their way here. So one that was not alone is followed by a pause of half its time, in which the next comes
- * together: ops/adr/0012-gathered-batches.md. A few clients never wait. */
+ * had are on their way here. So one that was not alone is followed by a pause until they have come, for as long as it
+ * took at most: ops/adr/0012-gathered-batches.md. A few clients never wait. */
 static err gather(struct worker *w, size_t last_count, int64_t last_us)
 {
-    if (last_count < GATHER_FROM || w->item_count >= 2 * last_count || recover_needed(w))
+    if (last_count < GATHER_FROM || recover_needed(w))
         return OK;
-    const int half_ms = (int)((last_us + 1000) / 2000);
-    worker_pause(half_ms < GATHER_MOST_MS ? half_ms : GATHER_MOST_MS);
-    return assignment_collect(w, 0);
+    const int64_t until_us = clock_mono_us() + (last_us < GATHER_MOST_US ? last_us : GATHER_MOST_US);
+    while (w->item_count < last_count && clock_mono_us() < until_us) {
+        nanosleep(&(struct timespec){ .tv_nsec = GATHER_SLICE_US * 1000 }, NULL);
+        TRY(assignment_collect(w, 0));
+    }
+    return OK;
 }
 
 static err loop(struct worker *w)
