@@ -227,7 +227,8 @@ static struct deliveries *append_one_the_broker_refuses(bool own_thread)
     ck_assert_int_eq(append_of_size(d, 10, 0), OK);
     ck_assert_int_eq(producer_flush(d->producer, LONG_MS), OK);
     ck_assert_int_eq(append_of_size(d, 30000, 1), OK);
-    ck_assert_int_eq(append_of_size(d, 10, 2), OK);
+    err e = append_of_size(d, 10, 2);
+    ck_assert(e == OK || (!own_thread && e == RETRY)); /* RETRY: the broker was quicker, and it knows already */
     return d;
 }
 
