@@ -86,6 +86,7 @@ struct worker {
     size_t rebuild_limit;      /* the same for facts that are folded without their commands */
     bool repeated;             /* an operation that was thought new had a row */
     bool commit_asked;         /* what was sent has its COMMIT behind it */
+    int64_t expire_from;       /* block of the operations table where the look for old outcomes goes on */
     unsigned assignment_epoch; /* changes with every rebalance */
     bool paused;               /* commands are not fetched: items is full */
     bool failed;               /* the exit status is not 0 */

@@ -25,9 +25,16 @@ static const struct pg_statement sql_record_repeated = {
 
 _Static_assert(AGGREGATE_PARKED == 3, "sql_record_repeated knows the number");
 
-static const struct pg_statement sql_expire = { "operation_expire",
-                                                "DELETE FROM operations WHERE ctid = ANY (ARRAY (SELECT ctid FROM "
-                                                "operations WHERE at < $1::timestamptz LIMIT $2::int))" };
+#define EXPIRE_BLOCKS 128 /* 1 MiB, some 2,000 outcomes */
+
+static const struct pg_statement sql_blocks = {
+    "operation_blocks", "SELECT pg_relation_size('operations') / current_setting('block_size')::bigint"
+};
+
+static const struct pg_statement sql_expire = {
+    "operation_expire", "DELETE FROM operations WHERE ctid >= format('(%s,0)', $1::bigint)::tid "
+                        "AND ctid < format('(%s,0)', $2::bigint)::tid AND at < $3::timestamptz"
+};
 
 const char *const operation_workers[] = {
 #define WORKER(name) #name,
@@ -144,10 +151,17 @@ err operation_record(struct pg *pg, struct arena *arena, const struct operation 
     return pg_batch_add(pg, repeated ? &sql_record_repeated : &sql_record, &args);
 }
 
-err operation_expire(struct pg *pg, struct arena *arena, int64_t before, int limit)
+err operation_expire(struct pg *pg, struct arena *arena, int64_t before, int64_t *from)
 {
+    PGresult *result = NULL;
+    TRY(pg_query(pg, &sql_blocks, NULL, &result));
+    const int64_t blocks = pg_int(result, 0, 0);
+    PQclear(result);
+    const int64_t first = *from < blocks ? *from : 0;
     struct pg_args args = pg_args(arena);
+    pg_arg_int8(&args, first);
+    pg_arg_int8(&args, first + EXPIRE_BLOCKS);
     pg_arg_time(&args, before);
-    pg_arg_int4(&args, limit);
+    *from = first + EXPIRE_BLOCKS;
     return pg_query(pg, &sql_expire, &args, NULL);
 }

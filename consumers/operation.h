@@ -34,5 +34,6 @@ MUST_CHECK err operation_lookup(struct pg *pg, struct arena *arena, const struct
  * parked key is decided anew when it is sent again. No two rows may have one command id. */
 MUST_CHECK err operation_record(struct pg *pg, struct arena *arena, const struct operation *const *rows, size_t count,
                                 bool repeated);
-/* Forgets what is older than `before` (Unix ms), at most `limit` rows. */
-MUST_CHECK err operation_expire(struct pg *pg, struct arena *arena, int64_t before, int limit);
+/* Forgets what is older than `before` (Unix ms) in the next few blocks of the table, from *from on, and leaves in it
+ * where to go on: the time it takes does not depend on the size of the table. */
+MUST_CHECK err operation_expire(struct pg *pg, struct arena *arena, int64_t before, int64_t *from);

@@ -23,7 +23,6 @@
 #define CACHE_POLL_MS    20  /* while Redis misses something: it may come back with what is old by now */
 #define REDIS_TIMEOUT_MS 100 /* a Redis that stalls holds a batch up for this long, a few times a second */
 #define CHORES_EVERY_US  1000000
-#define EXPIRE_EVERY_US  60000000
 #define ALIVE_FOR_US     15000000
 #define GATHER_FROM      8 /* commands */
 #define GATHER_MOST_US   5000
@@ -131,7 +130,7 @@ static void wait_serving_group(struct worker *w, int pause_ms)
     }
 }
 
-static void chores(struct worker *w, int64_t *chores_at, int64_t *expire_at)
+static void chores(struct worker *w, int64_t *chores_at)
 {
     const int64_t now = clock_mono_us();
     if (now < *chores_at)
@@ -143,12 +142,9 @@ static void chores(struct worker *w, int64_t *chores_at, int64_t *expire_at)
         LOG(WARN, "parked records not looked after", F_ERR);
     if (timers_turn(w) != OK)
         LOG(WARN, "what is due is sent later", F_ERR);
-    if (now < *expire_at)
-        return;
-    *expire_at = now + EXPIRE_EVERY_US;
     const int64_t before = clock_wall_ms() - config_int(w->config, "worker.operations_hours") * 3600000;
     arena_reset(&w->arena);
-    if (operation_expire(w->pg, &w->arena, before, 20000) != OK)
+    if (operation_expire(w->pg, &w->arena, before, &w->expire_from) != OK)
         LOG(WARN, "old outcomes not deleted", F_ERR);
 }
 
@@ -193,7 +189,7 @@ static err gather(struct worker *w, size_t last_count, int64_t last_us)
 static err loop(struct worker *w)
 {
     int pause_ms = FIRST_PAUSE_MS;
-    int64_t chores_at = 0, expire_at = clock_mono_us() + EXPIRE_EVERY_US;
+    int64_t chores_at = 0;
     size_t committed_alone = 0, last_count = 0;
     int64_t last_us = 0;
     while (!stop_requested()) {
@@ -216,7 +212,7 @@ static err loop(struct worker *w)
                 w->item_limit = w->item_capacity;
                 committed_alone = 0;
             }
-            chores(w, &chores_at, &expire_at);
+            chores(w, &chores_at);
             continue;
         }
         if (e == FATAL)

@@ -80,3 +80,9 @@ CREATE TABLE followed (
     next_offset bigint NOT NULL,
     PRIMARY KEY (topic, partition)
 );
+
+-- migration 4
+
+-- Old outcomes are looked for block by block instead: what is not vacuumed yet, and space that is used again, belongs to every
+-- time in a BRIN index, so that each look read the whole table.
+DROP INDEX operations_at;

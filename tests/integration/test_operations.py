@@ -85,3 +85,25 @@ def test_without_a_broker_writes_are_503_or_202_and_reads_go_on(stack, mended, a
         assert [m["body"] for m in ada.page(room)["items"]] == ["before"]
     assert ada.insist("POST", f"/rooms/{room}/messages", {"body": "no broker"}, key=key).status == 201
     assert [m["body"] for m in ada.history(room)] == ["before", "no broker"]
+
+
+def test_outcomes_are_forgotten_after_their_time_a_few_blocks_at_once(stack, ada, room):
+    mine = accepted(ada.request("POST", f"/rooms/{room}/messages", {"body": "of today"}, headers={"Prefer": "respond-async"}))
+    assert wait_until(lambda: ended(ada, mine), 10)["status"] == "succeeded"
+    fill = ("INSERT INTO messages.operations SELECT gen_random_uuid(), gen_random_uuid(), 0, 'filler', 0, n, '', convert_to(repeat('x', 900), 'UTF8'), "
+            "now() - '{}'::interval FROM generate_series(1, {}) AS n")
+
+    def blocks_read():
+        return stack.sql("SELECT heap_blks_hit + heap_blks_read FROM pg_statio_user_tables WHERE schemaname = 'messages' AND relname = 'operations'")[0][0]
+    try:
+        stack.sql(fill.format("169 hours", 2000))
+        stack.sql(fill.format("1 minute", 12000))
+        wait_until(lambda: stack.sql("SELECT count(*) FROM messages.operations WHERE at < now() - '168 hours'::interval")[0][0] == 0, 60, "they are gone")
+        assert stack.sql("SELECT count(*) FROM messages.operations WHERE stream = 'filler'")[0][0] == 12000
+        assert ended(ada, mine)["status"] == "succeeded"
+        began, before = time.monotonic(), blocks_read()
+        wait_until(lambda: blocks_read() >= before + 300, 60, "it goes on looking")
+        looks = (time.monotonic() - began + 3) * len(stack.pids("messages"))  # one a second, told late
+        assert blocks_read() - before < looks * 200, "of 1,700"
+    finally:
+        stack.sql("DELETE FROM messages.operations WHERE stream = 'filler'")
