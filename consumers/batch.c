@@ -3,10 +3,12 @@
  *   1. decode every command; what cannot be decoded is parked
  *   2. what the operations table knows of these commands, and what the states lack (one query a table)
  *   3. in order: the tail's fact, or the recorded outcome, or decide; evolve
- *   4. append the new facts; each must get the offset that is expected, else somebody else wrote
- *   5. fold, cache, commit; 6. reply
+ *   4. append the new facts, at the offsets that are expected
+ *   5. send PostgreSQL the rows; meanwhile Kafka answers: a fact at another offset says that somebody else wrote
+ *   6. cache, commit; 7. reply
  *
- * Nothing is answered before COMMIT. A failure anywhere leaves the items where they are and everything stale. */
+ * Nothing is committed before the log has it, nothing answered before COMMIT. A failure anywhere leaves the items where
+ * they are and everything stale. */
 #include <stdlib.h>
 
 #include "consumers/loop.h"
@@ -230,7 +232,7 @@ static bool is_new_fact(const struct item *item)
     return item->fact && !item->appended_before && !item->duplicate;
 }
 
-static err append_all(struct worker *w, size_t count)
+static err append_facts(struct worker *w, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         struct item *item = &w->items[i];
@@ -238,6 +240,7 @@ static err append_all(struct worker *w, size_t count)
             continue;
         const struct stream *stream = item->partition->worker->stream;
         item->operation->fact = (struct str){ w->facts.ptr + item->fact_start, item->fact_len };
+        item->operation->fact_offset = item->partition->expect++;
         const struct append append = {
             .topic = stream->events_topic,
             .partition = item->partition->number,
@@ -255,31 +258,26 @@ static err append_all(struct worker *w, size_t count)
     return OK;
 }
 
-static err append_facts(struct worker *w, size_t count)
+/* --- 5 --- */
+
+static err facts_appended(struct worker *w, size_t count)
 {
-    const int timeout_ms = (int)config_int(w->config, "producer.message_timeout_ms") + 2000;
-    const err appended = append_all(w, count);
-    const err flushed = producer_flush(w->producer, timeout_ms); /* in any case: callbacks point into items */
-    TRY(appended);
-    TRY(flushed);
+    TRY(producer_flush(w->producer, (int)config_int(w->config, "producer.message_timeout_ms") + 2000));
     for (size_t i = 0; i < count; i++) {
-        struct item *item = &w->items[i];
+        const struct item *item = &w->items[i];
         if (!is_new_fact(item))
             continue;
-        struct partition *p = item->partition;
-        const char *topic = p->worker->stream->events_topic;
+        const char *topic = item->partition->worker->stream->events_topic;
+        const int32_t partition = item->partition->number;
         if (!item->delivered || item->delivery != DELIVERED)
-            return err_set(RETRY, "a fact of %s/%d was not delivered", topic, p->number);
-        if (item->operation->fact_offset != p->expect)
+            return err_set(RETRY, "a fact of %s/%d was not delivered", topic, partition);
+        if (item->delivered_offset != item->operation->fact_offset)
             return err_set(RETRY,
                            "%s/%d: a fact got offset %lld where %lld was expected: another owner writes; reading again",
-                           topic, p->number, (long long)item->operation->fact_offset, (long long)p->expect);
-        p->expect++;
+                           topic, partition, (long long)item->delivered_offset, (long long)item->operation->fact_offset);
     }
     return OK;
 }
-
-/* --- 5 --- */
 
 static void fill_commit(struct worker *w, struct commit *c, size_t count)
 {
@@ -308,6 +306,28 @@ static void fill_commit(struct worker *w, struct commit *c, size_t count)
         to->next_offset = item->operation->fact_offset + 1;
     }
 }
+
+static err send_rows(struct worker *w, struct commit *commit, size_t count)
+{
+    fill_commit(w, commit, count);
+    TRY(commit_open_facts(w, commit, &w->arena));
+    return commit_send(w, commit, &w->arena);
+}
+
+/* Kafka is waited for in any case: its callbacks point into items. */
+static err append_and_send(struct worker *w, struct commit *commit, size_t count)
+{
+    const err appending = append_facts(w, count);
+    const err sent = appending == OK ? send_rows(w, commit, count) : appending;
+    const err appended = facts_appended(w, count);
+    if (sent != OK)
+        return sent;
+    if (appended != OK)
+        pg_disconnect(w->pg); /* and with it the rows */
+    return appended;
+}
+
+/* --- 6 --- */
 
 static void advance(struct worker *w, const struct commit *c)
 {
@@ -340,7 +360,7 @@ static err refused(struct worker *w, const struct commit *c)
     return RETRY;
 }
 
-/* --- 6 --- */
+/* --- 7 --- */
 
 #define MAX_CHANNELS 64
 
@@ -495,12 +515,9 @@ err batch_run(struct worker *w)
             TRY(decide(w, &w->items[i], &seen));
     const int64_t decided = clock_mono_us();
 
-    TRY(append_facts(w, count));
+    TRY(append_and_send(w, &commit, count));
     const int64_t appended = clock_mono_us();
 
-    fill_commit(w, &commit, count);
-    TRY(commit_open_facts(w, &commit, &w->arena));
-    TRY(commit_send(w, &commit, &w->arena));
     commit_cache(w, &commit, &w->arena);
     const err e = commit_finish(w);
     if (e == REJECT) {

@@ -57,6 +57,7 @@ struct item {
     size_t fact_start, fact_len; /* the framed fact in worker.facts */
     enum delivery delivery;
     bool delivered;
+    int64_t delivered_offset; /* the offset that Kafka told */
 };
 
 struct worker {

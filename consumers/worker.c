@@ -99,7 +99,7 @@ static void delivered(void *context, void *opaque, enum delivery delivery, int32
         return;
     item->delivery = delivery;
     item->delivered = true;
-    item->operation->fact_offset = offset;
+    item->delivered_offset = offset;
 }
 
 void worker_forget(struct worker *w)
@@ -172,13 +172,14 @@ static err turn(struct worker *w)
 }
 
 /* A batch pays for its appends, its commit and its replies however small it is, and under load as many commands as it
- * had are on their way here. So one that was not alone is followed by a pause until they have come, for as long as it
- * took at most: ops/adr/0012-gathered-batches.md. A few clients never wait. */
+ * had are on their way here. So one that was not alone is followed by a pause until they have come, for half as long
+ * again as it took at most: ops/adr/0012-gathered-batches.md. A few clients never wait. */
 static err gather(struct worker *w, size_t last_count, int64_t last_us)
 {
     if (last_count < GATHER_FROM || recover_needed(w))
         return OK;
-    const int64_t until_us = clock_mono_us() + (last_us < GATHER_MOST_US ? last_us : GATHER_MOST_US);
+    const int64_t most_us = last_us * 3 / 2;
+    const int64_t until_us = clock_mono_us() + (most_us < GATHER_MOST_US ? most_us : GATHER_MOST_US);
     while (w->item_count < last_count && clock_mono_us() < until_us) {
         nanosleep(&(struct timespec){ .tv_nsec = GATHER_SLICE_US * 1000 }, NULL);
         TRY(assignment_collect(w, 0));
