@@ -272,9 +272,9 @@ static err facts_appended(struct worker *w, size_t count)
         if (!item->delivered || item->delivery != DELIVERED)
             return err_set(RETRY, "a fact of %s/%d was not delivered", topic, partition);
         if (item->delivered_offset != item->operation->fact_offset)
-            return err_set(RETRY,
-                           "%s/%d: a fact got offset %lld where %lld was expected: another owner writes; reading again",
-                           topic, partition, (long long)item->delivered_offset, (long long)item->operation->fact_offset);
+            return err_set(
+                RETRY, "%s/%d: a fact got offset %lld where %lld was expected: another owner writes; reading again",
+                topic, partition, (long long)item->delivered_offset, (long long)item->operation->fact_offset);
     }
     return OK;
 }
