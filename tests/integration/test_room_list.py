@@ -34,6 +34,18 @@ def does(person, method, path, body=None, statuses=(200, 201, 204)):
     return answer
 
 
+def test_each_scope_lists_the_rooms_that_it_names(ada, ben, eve):
+    """A public room is found by everybody, a private one by its members; one's own are those one is in."""
+    public, private = (does(ada, "POST", "/rooms", {"name": kind, "kind": kind}).json["id"] for kind in ("public", "private"))
+    does(ben, "POST", f"/rooms/{public}/join")
+
+    def found(person, scope):
+        return {public, private} & {room["id"] for room in own(person, scope=scope)}
+    assert [found(ada, scope) for scope in ("visible", "mine", "public")] == [{public, private}, {public, private}, {public}]
+    assert [found(ben, scope) for scope in ("visible", "mine", "public")] == [{public}, {public}, {public}]
+    assert [found(eve, scope) for scope in ("visible", "mine", "public")] == [{public}, set(), {public}]
+
+
 def test_whatever_happens_in_a_room_its_line_says_it_at_once(ada, ben, eve, room):
     """Everything that is shown of a room, changed one by one, looked at by three people who have all just looked."""
     said = [ada.say(room, f"line {i}") for i in range(3)]
