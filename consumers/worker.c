@@ -16,6 +16,7 @@
 #include "consumers/migration.h"
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
+#include "ops/runtime/processors.h"
 #include "ops/runtime/stop.h"
 
 #define IDLE_POLL_MS     250
@@ -248,6 +249,7 @@ static err migrate(struct worker *w)
 static err start(struct worker *w, struct metrics_server **server)
 {
     const struct config *config = w->config;
+    TRY(processors_narrow(config, NULL));
     /* libpq hands this to the server with each connection. The loop's statements name their tables without a schema.
      * They all go by keys: a plan made while a table was empty must not become a sequential scan of a large one, as it
      * would until autoanalyze has been there. */
@@ -325,6 +327,7 @@ int worker_main(const struct worker_definition *definition, int argc, char **arg
 {
     static const struct setting none[] = { { .name = NULL } };
     const struct setting *const tables[] = { runtime_settings,
+                                             processors_settings,
                                              worker_settings,
                                              vault_settings,
                                              codec_settings,

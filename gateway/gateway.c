@@ -19,6 +19,7 @@
 #include "gateway/tokens/refresh_token.h"
 #include "gateway/tokens/token.h"
 #include "ops/runtime/clock.h"
+#include "ops/runtime/processors.h"
 #include "topics/topics.h"
 
 const struct setting gateway_settings[] = {
@@ -109,6 +110,15 @@ static int hashing_threads(const struct config *config)
     return given > 0 ? given : processors > 3 ? (int)(processors / 2) : 1;
 }
 
+/* Those that write to the log, wait for outcomes and tell what happens; they wake each other. */
+static err start_log_threads(struct gateway *g)
+{
+    g->dispatch = dispatch_create(g, (size_t)config_int(g->config, "dispatch.max_waiting"));
+    TRY(producer_create(g->config, "aether-gateway", true, dispatch_delivered, g->dispatch, &g->producer));
+    TRY(live_create(g, &g->live)); /* before the threads that look at it */
+    return dispatch_start(g->dispatch);
+}
+
 static err gateway_fill(struct gateway *g)
 {
     const struct config *config = g->config;
@@ -145,10 +155,11 @@ static err gateway_fill(struct gateway *g)
                                             .niceness = HASHING_NICENESS,
                                             .idle = password_rest },
                     &g->hashing));
-    g->dispatch = dispatch_create(g, (size_t)config_int(config, "dispatch.max_waiting"));
-    TRY(producer_create(config, "aether-gateway", true, dispatch_delivered, g->dispatch, &g->producer));
-    TRY(live_create(g, &g->live)); /* before the threads that look at it */
-    return dispatch_start(g->dispatch);
+    cpu_set_t all;
+    TRY(processors_narrow(config, &all));
+    const err e = start_log_threads(g);
+    processors_widen(&all);
+    return e;
 }
 
 err gateway_create(const struct config *config, struct metrics *metrics, struct gateway **ret)

@@ -18,15 +18,16 @@
 #include "gateway/tokens/token.h"
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
+#include "ops/runtime/processors.h"
 #include "ops/runtime/stop.h"
 #include "topics/topics.h"
 
 #define GRACE_US 1500000 /* for outcomes that are on their way when we are asked to stop */
 
 static const struct setting *const tables[] = {
-    docs_settings,     http_settings,     gateway_settings, token_settings,   keys_settings, rate_limits_settings,
-    password_settings, throttle_settings, delay_settings,   access_settings,  live_settings, vault_settings,
-    producer_settings, codec_settings,    topics_settings,  runtime_settings, NULL,
+    docs_settings,     http_settings,     gateway_settings, token_settings,   keys_settings,       rate_limits_settings,
+    password_settings, throttle_settings, delay_settings,   access_settings,  live_settings,       vault_settings,
+    producer_settings, codec_settings,    topics_settings,  runtime_settings, processors_settings, NULL,
 };
 
 struct program {

@@ -14,10 +14,10 @@ def fetch_command():
     return [os.path.join(FOLDER, "fetch"), JARS]
 
 
-def prepare(state, port, controller_port):
+def prepare(state, port, controller_port, processors=None):
     os.makedirs(state.path("kafka"), mode=0o700, exist_ok=True)
     return [os.path.join(FOLDER, "start"), "--jars", JARS, "--data", state.path("kafka"), "--port", str(port),
-            "--controller-port", str(controller_port)]
+            "--controller-port", str(controller_port), *(["--processors", processors] if processors else [])]
 
 
 def answers(port):

@@ -85,6 +85,13 @@ class Stack:
 
     # --- what runs ---
 
+    def processors(self):
+        """Of two processors our threads keep to the first and Kafka to the second (ops/adr/0016); with more or fewer, or with
+        another runtime.processors, the kernel chooses. (how many are ours, Kafka's)"""
+        there = sorted(os.sched_getaffinity(0))
+        apart = len(there) == 2 and self.asked["settings"].get("runtime.processors", "1") == "1"
+        return ("1", str(there[1])) if apart else ("0", None)
+
     def values(self):
         """What all of our programs are told; each takes what it knows."""
         secrets = self.state.secrets()
@@ -97,6 +104,7 @@ class Stack:
             "auth.secret": secrets["AETHER_AUTH_SECRET"],
             "auth.keys_folder": keys.ensure(self.state),
             "docs.folder": SWAGGER_UI,
+            "runtime.processors": self.processors()[0],
             **self.asked["settings"],
         }
 
@@ -107,7 +115,7 @@ class Stack:
     def server(self, name):
         """Makes its folder and configuration when they are not there."""
         if name == "kafka":
-            return Service(self.state, name, kafka.prepare(self.state, self.port("kafka"), self.port("controller")), kind=name,
+            return Service(self.state, name, kafka.prepare(self.state, self.port("kafka"), self.port("controller"), self.processors()[1]), kind=name,
                            port=self.port(name), env=self.server_environment(), stop_seconds=60, files=kafka.FILES)
         if name == "postgres":
             argv = postgres.prepare(self.state, self.port(name), self.state.secrets()["POSTGRES_PASSWORD"])

@@ -42,9 +42,9 @@ const struct setting runtime_settings[] = {
 /* What the programs of one installation share one set of environment variables for: a name of an area that is no area
  * of this program is another program's business. */
 static const char *const known_areas[] = {
-    "admin",    "auth",       "dispatch",      "gateway", "hashing",  "http",     "kafka",    "limits",   "log",
-    "messages", "moderation", "notifications", "ops",     "postgres", "presence", "producer", "reads",
-    "redis",    "schemas",    "test",          "topics",  "users",    "vault",    "worker",
+    "admin",    "auth",       "dispatch",      "gateway", "hashing",  "http",     "kafka",    "limits", "log",
+    "messages", "moderation", "notifications", "ops",     "postgres", "presence", "producer", "reads",  "redis",
+    "runtime",  "schemas",    "test",          "topics",  "users",    "vault",    "worker",
 };
 
 struct value {
