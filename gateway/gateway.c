@@ -110,6 +110,23 @@ static int hashing_threads(const struct config *config)
     return given > 0 ? given : processors > 3 ? (int)(processors / 2) : 1;
 }
 
+/* A password takes a processor for 20 ms: not one of those that the log's threads cannot leave. */
+static err start_hashing(struct gateway *g)
+{
+    const struct config *config = g->config;
+    cpu_set_t all;
+    TRY(processors_leave(config, &all));
+    const err e = pool_create(&(struct pool_options){ .name = "hashing",
+                                                      .threads = hashing_threads(config),
+                                                      .queue = (int)config_int(config, "hashing.queue"),
+                                                      .config = config,
+                                                      .niceness = HASHING_NICENESS,
+                                                      .idle = password_rest },
+                              &g->hashing);
+    processors_widen(&all);
+    return e;
+}
+
 /* Those that write to the log, wait for outcomes and tell what happens; they wake each other. */
 static err start_log_threads(struct gateway *g)
 {
@@ -148,13 +165,7 @@ static err gateway_fill(struct gateway *g)
                                             .queue = (int)config_int(config, "reads.queue"),
                                             .config = config },
                     &g->reads));
-    TRY(pool_create(&(struct pool_options){ .name = "hashing",
-                                            .threads = hashing_threads(config),
-                                            .queue = (int)config_int(config, "hashing.queue"),
-                                            .config = config,
-                                            .niceness = HASHING_NICENESS,
-                                            .idle = password_rest },
-                    &g->hashing));
+    TRY(start_hashing(g));
     cpu_set_t all;
     TRY(processors_narrow(config, &all));
     const err e = start_log_threads(g);

@@ -15,5 +15,7 @@ extern const struct setting processors_settings[]; /* runtime.processors */
  * use; 0, or as many as there are: it goes on as before. `ret_before`, unless NULL: what it might use until now.
  * FATAL: the kernel refuses. Any thread. */
 MUST_CHECK err processors_narrow(const struct config *config, cpu_set_t *ret_before);
+/* The same with those behind the first runtime.processors, if there are any. */
+MUST_CHECK err processors_leave(const struct config *config, cpu_set_t *ret_before);
 /* The calling thread, and each that it makes from now on, may use these. Any thread. */
 void processors_widen(const cpu_set_t *before);

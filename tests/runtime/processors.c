@@ -32,7 +32,7 @@ static int of_a_new_thread(void)
     return count;
 }
 
-START_TEST(a_thread_and_those_it_makes_keep_to_the_first_so_many)
+START_TEST(a_thread_and_those_it_makes_keep_to_the_first_so_many_or_to_the_others)
 {
     struct config *config = configured("--set=runtime.processors=1");
     int all;
@@ -43,6 +43,8 @@ START_TEST(a_thread_and_those_it_makes_keep_to_the_first_so_many)
     ck_assert_int_eq(of_a_new_thread(), 1);
     processors_widen(&before);
     ck_assert_int_eq(of_a_new_thread(), all);
+    ck_assert_int_eq(processors_leave(config, NULL), OK);
+    ck_assert_int_eq(of_a_new_thread(), all > 1 ? all - 1 : 1);
     config_destroy(config);
 }
 END_TEST
@@ -55,6 +57,7 @@ START_TEST(without_a_number_or_with_more_than_there_are_they_use_all)
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
         struct config *config = configured(options[i]);
         ck_assert_int_eq(processors_narrow(config, NULL), OK);
+        ck_assert_int_eq(processors_leave(config, NULL), OK);
         ck_assert_int_eq(of_a_new_thread(), all);
         config_destroy(config);
     }
@@ -65,7 +68,7 @@ int main(void)
 {
     Suite *suite = suite_create("processors");
     TCase *t = suite_case("processors");
-    tcase_add_test(t, a_thread_and_those_it_makes_keep_to_the_first_so_many);
+    tcase_add_test(t, a_thread_and_those_it_makes_keep_to_the_first_so_many_or_to_the_others);
     tcase_add_test(t, without_a_number_or_with_more_than_there_are_they_use_all);
     suite_add_tcase(suite, t);
     return suite_run(suite);
