@@ -1,7 +1,8 @@
 /* decide → append → fold → reply, for the commands at hand, in one pass and one transaction.
  *
  *   1. decode every command; what cannot be decoded is parked
- *   2. what the operations table knows of these commands, and what the states lack (one query a table)
+ *   2. what the operations table knows of these commands, but for fresh ones, and what the states lack (one query a
+ *      table)
  *   3. in order: the tail's fact, or the recorded outcome, or decide; evolve
  *   4. append the new facts, at the offsets that are expected
  *   5. send PostgreSQL the rows; meanwhile Kafka answers: a fact at another offset says that somebody else wrote
@@ -92,7 +93,7 @@ static err look_up(struct worker *w, size_t count, struct seen *seen)
     struct uuid *ids = ARENA_ARRAY(&w->arena, struct uuid, count);
     size_t id_count = 0;
     for (size_t i = 0; i < count; i++)
-        if (w->items[i].command)
+        if (w->items[i].command && !fresh_take(w->fresh, w->items[i].command->meta.command_id))
             ids[id_count++] = w->items[i].command->meta.command_id;
     struct operation *known = NULL;
     size_t known_count = 0;

@@ -13,6 +13,7 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include "consumers/fresh.h"
 #include "consumers/operation.h"
 #include "consumers/parked.h"
 #include "consumers/partition.h"
@@ -80,6 +81,7 @@ struct worker {
     struct partition *partitions[1024];
     size_t partition_count;
     struct parked_keys *parked_keys;
+    struct fresh *fresh;
 
     struct item *items; /* the batch at hand, kept until committed */
     size_t item_count, item_capacity;

@@ -403,6 +403,7 @@ err recover(struct worker *w)
         pg_disconnect(w->pg); /* a chunk may be under way */
     } else if (epoch == w->assignment_epoch) {
         size_t tail = 0;
+        fresh_begin(w->fresh, clock_wall_ms());
         for (size_t i = 0; i < n; i++) {
             w->partitions[i]->stale = false;
             tail += w->partitions[i]->tail_count;

@@ -266,6 +266,7 @@ static err start(struct worker *w, struct metrics_server **server)
     w->reply_redis = redis_create(config_text(config, "redis.url"), REDIS_TIMEOUT_MS);
     w->metrics = metrics_create(metric_table, WORKER_METRICS);
     w->parked_keys = parked_keys_create();
+    w->fresh = fresh_create();
     arena_init(&w->arena, 1 << 20);
     arena_init(&w->tail_arena, 1 << 16);
     w->item_capacity = w->item_limit = (size_t)config_int(config, "worker.batch_records");
@@ -306,6 +307,7 @@ static void finish(struct worker *w, struct metrics_server *server)
     arena_finish(&w->arena);
     arena_finish(&w->tail_arena);
     parked_keys_destroy(w->parked_keys);
+    fresh_destroy(w->fresh);
     redis_destroy(w->redis);
     redis_destroy(w->reply_redis);
     pg_destroy(w->pg);
