@@ -97,6 +97,7 @@ static err look_up(struct worker *w, size_t count, struct seen *seen)
             ids[id_count++] = w->items[i].command->meta.command_id;
     struct operation *known = NULL;
     size_t known_count = 0;
+    metrics_add(w->metrics, METRIC_LOOKED_UP, (int64_t)id_count);
     if (id_count > 0)
         TRY(operation_lookup(w->pg, &w->arena, ids, id_count, &known, &known_count));
     seen_init(seen, &w->arena, count + known_count);

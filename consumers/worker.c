@@ -62,6 +62,8 @@ static const struct metric metric_table[WORKER_METRICS] = {
                           "Commands by outcome." },
     [METRIC_DUPLICATES] = { "aether_worker_commands_total", "outcome=\"duplicate\"", METRIC_COUNTER,
                             "Commands by outcome." },
+    [METRIC_LOOKED_UP] = { "aether_worker_lookups_total", NULL, METRIC_COUNTER,
+                           "Commands that might have had an outcome, so that it was looked for." },
     [METRIC_PARKED] = { "aether_worker_parked_total", NULL, METRIC_COUNTER, "Records that were parked." },
     [METRIC_FOLDED] = { "aether_worker_facts_total", "phase=\"decided\"", METRIC_COUNTER,
                         "Facts folded into the projection." },

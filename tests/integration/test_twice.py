@@ -12,7 +12,7 @@ import feed
 import history
 import log
 from client import Person, in_threads, later
-from stack import send, wait_until
+from stack import send, total, wait_until
 
 
 def decided(stack, partition):
@@ -20,10 +20,24 @@ def decided(stack, partition):
     return rows[0][0] if rows else -1
 
 
+def looked_up(stack):
+    return sum(total(m, "aether_worker_lookups_total") for m in stack.metrics("messages"))
+
+
 def test_a_command_delivered_twice_gives_one_fact(stack, ada, room, tmp_path):
-    """The same bytes, key, headers and partition again, as a retry inside Kafka would leave them."""
+    """The same bytes, key, headers and partition again, as a retry inside Kafka would leave them: also where the worker has owned its
+    partitions for so long that it looks for no outcome of an id that was drawn just now."""
     bootstrap = stack.bootstrap()
-    message = ada.say(room, "only once")
+    others = ada.room()
+
+    def is_taken_for_new():
+        before = looked_up(stack)
+        answer = ada.post(f"/rooms/{others}/messages", {"body": "under an id of the gateway"})
+        assert answer.status == 201, answer
+        return looked_up(stack) == before
+
+    wait_until(is_taken_for_new, 30, "a new id is not looked up")
+    message = ada.post(f"/rooms/{room}/messages", {"body": "only once"}).json
     commands = [r for r in log.read(bootstrap, "rooms.commands") if r.key == room.encode()]
     for record in (commands[-1], commands[0], commands[-1]):  # the post, the making of the room, the post again
         ends = log.end_offsets(bootstrap)
