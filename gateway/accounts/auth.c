@@ -30,7 +30,7 @@ static const struct body_field login_fields[] = {
     { "password", FIELD_TEXT, .required = true, .secret = true, .min = 1, .max = 128, .doc = "The password." },
     { 0 },
 };
-const struct body login_body = { "Login", login_fields };
+const struct body login_body = { "Credentials", login_fields };
 
 /* --- POST /auth/register --- */
 

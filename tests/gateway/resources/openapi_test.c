@@ -45,6 +45,45 @@ START_TEST(every_problem_that_a_route_names_is_in_the_table)
 }
 END_TEST
 
+/* Schemas by name: a body or a shape. */
+static struct {
+    const char *name;
+    const void *what;
+} named[256];
+static size_t named_count;
+
+static bool is_named_before(const char *name, const void *what)
+{
+    for (size_t i = 0; i < named_count; i++)
+        if (strcmp(named[i].name, name) == 0) {
+            ck_assert_msg(named[i].what == what, "two schemas are named %s: the second one is lost", name);
+            return true;
+        }
+    named[named_count].name = name;
+    named[named_count++].what = what;
+    return false;
+}
+
+static void name_shape(const struct shape *shape)
+{
+    if (!shape || is_named_before(shape->name, shape))
+        return;
+    for (const struct shape_field *field = shape->fields; field->name; field++)
+        name_shape(field->of);
+}
+
+START_TEST(a_name_is_that_of_one_schema)
+{
+    for (const struct route *route = routes; route->path; route++) {
+        if (route->body)
+            is_named_before(route->body->name, route->body);
+        for (const struct route_answer *answer = route->answers; answer->status; answer++)
+            name_shape(answer->shape);
+    }
+    ck_assert_uint_gt(named_count, 40);
+}
+END_TEST
+
 START_TEST(a_code_stands_once_in_the_table)
 {
     for (size_t i = 0; i < problem_codes_count; i++)
@@ -71,6 +110,7 @@ static void add(TCase *tests)
     tcase_add_test(tests, the_document_is_json_and_has_every_route);
     tcase_add_test(tests, every_route_says_what_it_answers);
     tcase_add_test(tests, every_problem_that_a_route_names_is_in_the_table);
+    tcase_add_test(tests, a_name_is_that_of_one_schema);
     tcase_add_test(tests, a_code_stands_once_in_the_table);
     tcase_add_test(tests, a_read_cannot_fail_as_a_command_does);
 }
