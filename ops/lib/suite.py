@@ -6,275 +6,23 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import time
-import xml.etree.ElementTree
 
 import console
-import programs
+from builds import asan_build, build, tsan_build
 from console import Failure
+from ctests import meson_tests, no_reports
+from mutants import complaints, mutants, refresh
+from pytests import STACK_LOGS, pytest
+from results import Result, one
+from running import FOLDER, LOGS, environment, must, run, run_side_by_side
+from servers import leave_nothing, ops, servers, wipe
 from state import REPOSITORY
 
-FOLDER = os.path.join(REPOSITORY, ".state-test")
-LOGS = os.path.join(FOLDER, "report")
-# The integration tests keep their stack in FOLDER itself.
-STACK_LOGS = os.path.join(FOLDER, "logs")
-TSAN = os.path.join(REPOSITORY, "tests", "tsan")
 CHAOS_SECONDS = 60
 FUZZ_SECONDS = 30
-SECOND_TRIES = 3
 THREADED = re.compile(r"tests/(gateway|log|runtime)/")  # tests of what has threads, by their path
-
-SANITIZERS = {
-    "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1:abort_on_error=0",
-    "UBSAN_OPTIONS": "print_stacktrace=1",
-    "TSAN_OPTIONS": f"suppressions={TSAN}/suppressions:second_deadlock_stack=1",
-}
-REPORT = re.compile(r"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|ThreadSanitizer:DEADLYSIGNAL|: runtime error: ")
-
-
-class Result:
-    """`complaint`: one line a failure; `detail`: what it said, where the end of the log would not show it; `unsteady`: one line for
-    each that passed only when it was tried again."""
-
-    def __init__(self, passed=0, failed=0, skipped=0, complaint="", detail="", unsteady=""):
-        self.passed, self.failed, self.skipped = passed, failed, skipped
-        self.complaint, self.detail, self.unsteady, self.said = complaint, detail, unsteady, ""
-
-    def add(self, other):
-        self.passed, self.failed, self.skipped = self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped
-        self.complaint = "\n".join(filter(None, (self.complaint, other.complaint)))
-        self.detail = "\n".join(filter(None, (self.detail, other.detail)))
-        self.unsteady = "\n".join(filter(None, (self.unsteady, other.unsteady)))
-        return self
-
-
-def one(good, complaint=""):
-    return Result(passed=1) if good else Result(failed=1, complaint=complaint)
-
-
-# --- running things ---
-
-def environment(**more):
-    return {**os.environ, "PATH": programs.PATH, **SANITIZERS, **more}
-
-
-def start(argv, log, env):
-    with open(log, "ab") as out:
-        out.write(f"$ {' '.join(map(str, argv))}\n".encode())
-        out.flush()
-        return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=env or environment(),
-                                cwd=REPOSITORY, start_new_session=True)
-
-
-def stop(process):
-    """With all it started in its process group: interrupted, so that it can still say what it found, then killed."""
-    process.send_signal(signal.SIGINT)
-    for last in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            process.wait(60)
-            break
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, last)
-    process.wait()
-
-
-def run(argv, log, seconds, env=None):
-    """Runs with its output added to LOGS/log; its exit status, or None when it took longer and was stopped."""
-    return run_side_by_side([argv], log, seconds, env)[0]
-
-
-def run_side_by_side(commands, log, seconds, env=None):
-    """The same of each, two at a time."""
-    waiting, running, statuses = list(enumerate(commands)), {}, [None] * len(commands)
-    try:
-        while waiting or running:
-            while waiting and len(running) < 2:
-                number, argv = waiting.pop(0)
-                running[number] = start(argv, log, env), time.monotonic() + seconds
-            for number, (process, deadline) in list(running.items()):
-                statuses[number] = process.poll()
-                if statuses[number] is None and time.monotonic() > deadline:
-                    stop(process)
-                    with open(log, "ab") as out:
-                        out.write(f"ops/test: stopped after {seconds} s\n".encode())
-                if process.returncode is not None:
-                    del running[number]
-            time.sleep(0.02)
-    except KeyboardInterrupt:
-        for process, _ in running.values():
-            stop(process)
-        raise
-    return statuses
-
-
-def must(argv, log, seconds, what, env=None):
-    if run(argv, log, seconds, env) != 0:
-        raise Failure(f"{what} failed")
-
-
-def build(name, log, *setup, targets=(), env=None):
-    """A build folder of its own under .state-test; returns it."""
-    folder = os.path.join(FOLDER, f"build-{name}")
-    if not os.path.exists(os.path.join(folder, "build.ninja")):
-        shutil.rmtree(folder, ignore_errors=True)
-        must(["meson", "setup", folder, REPOSITORY, *setup], log, 300, "meson setup", env)
-    must(["ninja", "-C", folder, *targets], log, 1200, "the build", env)
-    return folder
-
-
-def asan_build(log):
-    return build("asan", log, "--buildtype=debugoptimized", "-Db_sanitize=address,undefined")
-
-
-def tsan_build(log):
-    c11threads = os.path.join(FOLDER, "c11threads.o")
-    must(["gcc", "-std=gnu17", "-D_GNU_SOURCE", "-O2", "-g", "-fPIC", "-c", f"{TSAN}/c11threads.c", "-o", c11threads], log, 60,
-         "compiling tests/tsan/c11threads.c")
-    return build("tsan", log, "--buildtype=debugoptimized", "-Db_sanitize=thread", f"-Dc_link_args={c11threads}")
-
-
-@contextlib.contextmanager
-def servers(log):
-    """Kafka, PostgreSQL and Redis, empty; yields what the C tests want to know of them."""
-    state = os.path.join(FOLDER, "servers")
-    wipe(state, log)
-    try:
-        must([ops("up"), "--state", state, "--servers", "--port-base", "auto", "--no-install"], log, 300, "starting the servers")
-        told = json.loads(subprocess.run([ops("status"), "--state", state, "--json"], stdout=subprocess.PIPE, check=True).stdout)
-        yield {"AETHER_TEST_KAFKA": told["kafka"]["bootstrap"], "AETHER_TEST_POSTGRES_DSN": told["postgres"]["dsn"],
-               "AETHER_TEST_REDIS_URL": told["redis"]["url"]}
-    finally:
-        wipe(state, log)
-
-
-def ops(command):
-    return os.path.join(REPOSITORY, "ops", command)
-
-
-def wipe(state, log):
-    if os.path.exists(os.path.join(state, "stack.json")):
-        run([ops("down"), "--state", state, "--wipe", "--quiet"], log, 300)
-
-
-def leave_nothing(log):
-    """Stops what a part that was cut short left running."""
-    inside = [os.path.join(FOLDER, name) for name in os.listdir(FOLDER)]
-    for state in (FOLDER, *inside, os.path.join(REPOSITORY, ".state-chaos")):
-        if os.path.isdir(os.path.join(state, "run")) and os.listdir(os.path.join(state, "run")):
-            run([ops("down"), "--state", state, "--quiet"], log, 300)
-
-
-# --- counting ---
-
-def meson_tests(folder, log, env, patience, wanted=lambda test: True):
-    """`patience`: how many times longer than usual a test may take, under a sanitizer. The tests of brokers that come and go wait
-    most of their time, so the others run beside them, one after another."""
-    told = json.loads(subprocess.run(["meson", "introspect", "--tests", folder], stdout=subprocess.PIPE, check=True, env=environment()).stdout)
-    rows = {"brokers": [], "others": []}
-    for test in filter(wanted, told):
-        rows["brokers" if "aether:log" in test["suite"] else "others"].append(test["name"])
-    results, missing = meson_once(folder, log, env, patience, rows)
-    # As with pytest; what a sanitizer reports is never tried again.
-    failed = [name for name, result in results.items() if result.failed]
-    unsteady = Result()
-    if 0 < len(failed) <= SECOND_TRIES and not any(REPORT.search(results[name].said) for name in failed):
-        again, _ = meson_once(folder, log, env, patience, {"again": failed})
-        for name in failed:
-            if name in again and again[name].passed and not again[name].failed:
-                unsteady.add(Result(unsteady=name, detail=results[name].detail))
-                results[name] = again[name]
-    total = missing.add(unsteady)
-    for result in results.values():
-        total.add(result)
-    return total
-
-
-def meson_once(folder, log, env, patience, rows):
-    """Each row beside the others: the result of each test by its name, and of those that it did not come to."""
-    logs = {row: os.path.join(folder, "meson-logs", f"{row}.json") for row in rows}
-    for said in logs.values():  # of the last time
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(said)
-    run_side_by_side([["meson", "test", "-C", folder, "--no-rebuild", "--num-processes", "1", "--print-errorlogs", "-t", str(patience),
-                       "--logbase", row, *names] for row, names in rows.items()],
-                     log, 1200, environment(CK_TIMEOUT_MULTIPLIER=str(patience), **env))
-    results, missing = {}, Result()
-    for row, names in rows.items():
-        found = {}
-        with contextlib.suppress(FileNotFoundError), open(logs[row]) as file:
-            for line in file:
-                test = json.loads(line)
-                found[test["name"].rpartition(" / ")[2]] = check_cases(test)
-        if len(found) < len(names):
-            missing.add(one(False, f"meson test did not come to {len(names) - len(found)} of {row}"))
-        results.update(found)
-    return results, missing
-
-
-def check_cases(test):
-    """Check and Python's unittest count the tests inside a program; another program is one test."""
-    if test["result"] == "SKIP":
-        return Result(skipped=1)
-    text = f"{test.get('stdout') or ''}\n{test.get('stderr') or ''}"
-    checks = re.findall(r"^\d+%: Checks: (\d+), Failures: (\d+), Errors: (\d+)", text, re.MULTILINE)
-    every = sum(int(count) for count, _, _ in checks) + sum(int(count) for count in re.findall(r"^Ran (\d+) tests? in ", text, re.MULTILINE))
-    bad = sum(int(failures) + int(errors) for _, failures, errors in checks)
-    bad += sum(int(count) for row in re.findall(r"^FAILED \((.*)\)", text, re.MULTILINE) for count in re.findall(r"(?:failures|errors)=(\d+)", row))
-    if test["result"] in ("OK", "EXPECTEDFAIL"):
-        return Result(passed=max(every, 1))
-    words = [line[:300] for line in text.splitlines() if line.strip() and not line.startswith('{"time"')]
-    result = Result(passed=max(every - bad, 0), failed=max(bad, 1), complaint=f"{test['name']}: {test['result'].lower()}",
-                    detail="\n".join([f"{test['name']}:", *words[-25:]]))
-    result.said = text
-    return result
-
-
-def pytest(name, log, paths, env=None, seconds=1200):
-    """What fails is tried once more, on a stack of its own: on a busy machine a test that kills and pauses servers may meet more than
-    it meant to. What passes then is passed and named as unsteady; more than SECOND_TRIES failures are no accident."""
-    result, failed = pytest_once(name, log, paths, env, seconds)
-    if not 0 < len(failed) <= SECOND_TRIES or result.failed > len(failed) or no_reports(STACK_LOGS).failed:
-        return result
-    again, _ = pytest_once(f"{name}-again", log, failed, env, seconds)
-    if again.failed or again.passed != len(failed):
-        return result
-    return Result(passed=result.passed + again.passed, skipped=result.skipped, unsteady="\n".join(failed), detail=result.detail)
-
-
-def pytest_once(name, log, paths, env, seconds):
-    """The result, and the tests that failed as pytest names them."""
-    report = os.path.join(LOGS, f"{name}.xml")
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(report)
-    status = run(["/usr/bin/python3", "-B", "-m", "pytest", "-v", "-p", "no:cacheprovider", f"--junitxml={report}", "--durations=30", *paths],
-                 log, seconds, environment(**(env or {})))
-    result, failed = Result(), []
-    if os.path.exists(report):
-        for case in xml.etree.ElementTree.parse(report).getroot().iter("testcase"):
-            if case.find("skipped") is not None:
-                result.skipped += 1
-            elif (bad := case.find("failure")) is not None or (bad := case.find("error")) is not None:
-                test = f"{case.get('classname').replace('.', '/')}.py::{case.get('name')}"
-                failed.append(test)
-                words = [line[:300] for line in (bad.text or bad.get("message") or "").splitlines()]
-                result.add(Result(failed=1, complaint=test, detail="\n".join([f"{test}:", *words[-25:]])))
-            else:
-                result.passed += 1
-    if status not in (0, 1) or not result.passed + result.failed:
-        result.add(one(False, f"pytest ended with {'a time-out' if status is None else f'status {status}'}"))
-    return result, failed
-
-
-def no_reports(logs):
-    """One test: the processes of a sanitized stack had nothing to report, at their end (leaks) either."""
-    found = []
-    for place, _, files in os.walk(logs):
-        for name in files:
-            with open(os.path.join(place, name), errors="replace") as file:
-                found += [f"{os.path.join(place, name)}: {line.strip()}" for line in file if REPORT.search(line)]
-    return one(not found, f"{len(found)} reports of sanitizers, the first is {found[0]}" if found else "")
 
 
 def no_warnings(compiler, log):
@@ -288,6 +36,11 @@ def no_warnings(compiler, log):
 
 def layers(log):
     return one(run(["/usr/bin/python3", "tests/layering/layering.py"], log, 60) == 0, "an include breaks the layers")
+
+
+def mutants_fit(log):
+    said = complaints(asan_build(log))
+    return one(not said, "\n".join(said))
 
 
 def unit(log):
@@ -361,6 +114,7 @@ def chaos(log):
 
 PARTS = {
     "layers": (layers, "no include breaks the layers"),
+    "fit": (mutants_fit, "every patch of tests/mutants applies, and the tests it names are there"),
     "unit": (unit, "C tests with ASan and UBSan, leaks are failures; on Kafka, PostgreSQL and Redis where they need them"),
     "threads": (threads, "C tests and conversations of the gateway with TSan"),
     "fuzz": (fuzz, f"fuzz targets for {FUZZ_SECONDS} s each, with the saved corpus"),
@@ -368,7 +122,9 @@ PARTS = {
     "stack": (stack, "what ops/up, ops/down and ops/status promise"),
     "integration": (integration, "the system from outside, faults included, with ASan and UBSan"),
     "chaos": (chaos, f"{CHAOS_SECONDS} s of load with everything being killed, on release programs"),
+    "mutants": (mutants, "the faults of tests/mutants, one at a time: a test notices each (only with --long, or when named)"),
 }
+LONG = ("mutants",)
 
 
 def parse(argv):
@@ -378,6 +134,9 @@ def parse(argv):
                                      epilog="parts:\n" + "\n".join(f"  {name:<12} {doc}" for name, (_, doc) in PARTS.items()))
     parser.add_argument("parts", nargs="*", metavar="PART", help="only these")
     parser.add_argument("--list", action="store_true", help="lists the parts")
+    parser.add_argument("--long", action="store_true", help=f"also {', '.join(LONG)}, which takes longer than all the others")
+    parser.add_argument("--mutants", nargs="*", metavar="AREA|FILE", help="only the part mutants, and of these areas or files of tests/mutants")
+    parser.add_argument("--refresh", nargs="*", metavar="AREA|FILE", help="rewrites patches of tests/mutants that no longer apply to the letter")
     parser.add_argument("--no-install", action="store_true", help="does not look for missing packages")
     return parser.parse_args(argv)
 
@@ -387,6 +146,8 @@ def main(argv):
     if options.list:
         print("\n".join(f"{name:<12} {doc}" for name, (_, doc) in PARTS.items()))
         return 0
+    if options.refresh is not None:
+        return 1 if refresh(options.refresh) else 0
     for name in options.parts:
         if name not in PARTS:
             raise Failure(f"there is no part {name}; there are {', '.join(PARTS)}")
@@ -395,8 +156,11 @@ def main(argv):
         raise Failure(f"less than 4096 MB are free on the disk of {FOLDER}; make room and run this again")
     total = Result()
     began = time.monotonic()
-    for name in options.parts or PARTS:
-        total.add(run_part(name))
+    if options.mutants is not None:
+        total.add(run_part("mutants", options.mutants))
+    else:
+        for name in options.parts or [name for name in PARTS if options.long or name not in LONG]:
+            total.add(run_part(name))
     minutes = (time.monotonic() - began) / 60
     print(f"\n{minutes:.1f} minutes" + (f", {total.skipped} skipped" if total.skipped else ""))
     if total.unsteady:
@@ -407,14 +171,14 @@ def main(argv):
     return 1 if total.failed or not total.passed else 0
 
 
-def run_part(name):
+def run_part(name, *arguments):
     log = os.path.join(LOGS, f"{name}.log")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(log)
     print(f"{name:<12} {PARTS[name][1]}", flush=True)
     began = time.monotonic()
     try:
-        result = PARTS[name][0](log)
+        result = PARTS[name][0](log, *arguments)
     except Failure as failure:
         result = one(False, str(failure))
     finally:

@@ -253,18 +253,18 @@ END_TEST
 
 static atomic_bool rotated;
 
-static void *rotate(void *unused)
+/* Begins a rotation, or goes on with one that was begun. */
+static void *rotate(void *begun)
 {
-    (void)unused;
     struct arena own;
     uint8_t next[MASTER_LEN];
-    struct masters m = masters_with(OLD);
+    struct masters m = begun ? *(struct masters *)begun : masters_with(OLD);
     struct uuid after = uuid_nil;
     size_t found = 1;
     arena_init(&own, 0);
     struct pg *pg = database_connect(&database);
     master_bytes(NEW, next);
-    err e = masters_begin(&m, pg, &own, next);
+    err e = begun ? OK : masters_begin(&m, pg, &own, next);
     while (e == OK && found > 0)
         e = masters_rewrap(&m, pg, &own, &after, 7, &found);
     pg_destroy(pg);
@@ -290,6 +290,31 @@ START_TEST(an_insert_that_began_before_the_rotation_is_waited_for)
     pthread_join(thread, &failed);
     ck_assert_ptr_null(failed);
     ck_assert_int_eq(number("SELECT count(*) FROM vault.keys WHERE master = 1"), 0);
+    pg_destroy(slow);
+    vault_destroy(old);
+}
+END_TEST
+
+START_TEST(who_is_erased_while_a_key_is_wrapped_anew_stays_erased)
+{
+    struct vault *old = vault_with(OLD);
+    struct uuid subject = ensured(old);
+    atomic_store(&rotated, false);
+    struct masters m = masters_with(OLD);
+    ck_ok(begin(&m, NEW));
+    struct pg *slow = database_connect(&database);
+    ck_ok(pg_script(slow, "BEGIN"));
+    ck_ok(vault_erase(old, slow, subject));
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, rotate, &m), 0);
+    /* The rotation has read the key, and waits for the row to write it. */
+    while (!atomic_load(&rotated) && number("SELECT count(*) FROM pg_locks WHERE NOT granted") == 0)
+        sched_yield();
+    ck_ok(pg_script(slow, "COMMIT"));
+    void *failed;
+    pthread_join(thread, &failed);
+    ck_assert_ptr_null(failed);
+    ck_assert_int_eq(number("SELECT count(*) FROM vault.keys WHERE wrapped IS NOT NULL"), 0);
     pg_destroy(slow);
     vault_destroy(old);
 }
@@ -360,6 +385,7 @@ int main(void)
     tcase_add_test(all, a_key_that_is_not_this_databases_begins_nothing);
     tcase_add_test(all, who_is_erased_during_a_rotation_stays_erased);
     tcase_add_test(all, an_insert_that_began_before_the_rotation_is_waited_for);
+    tcase_add_test(all, who_is_erased_while_a_key_is_wrapped_anew_stays_erased);
     tcase_add_test(all, keys_that_are_made_all_the_while_are_all_wrapped_by_the_new_one);
     suite_add_tcase(suite, all);
     return suite_run(suite);

@@ -4,6 +4,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "ops/runtime/clock.h"
 #include "tests/schemas/samples.h"
@@ -218,7 +219,7 @@ START_TEST(a_withdrawn_key_leaves_no_row_and_no_erased_one_comes_back)
 }
 END_TEST
 
-/* The one test that must let time pass: what is waited for is the vault's clock. */
+/* A test that must let time pass: what is waited for is the vault's clock. */
 START_TEST(other_processes_forget_an_erased_key_within_the_caches_time)
 {
     struct vault *other = another_vault(KEY_A, "vault.cache_seconds=1");
@@ -234,6 +235,46 @@ START_TEST(other_processes_forget_an_erased_key_within_the_caches_time)
     ck_assert_int_eq(vault_fetch(other, pg, &subject, 1), OK);
     ck_assert_int_eq(vault_key(other, subject, key), VAULT_ERASED);
     vault_destroy(other);
+}
+END_TEST
+
+START_TEST(a_fetched_key_does_not_expire_before_it_is_used)
+{
+    struct vault *other = another_vault(KEY_A, "vault.cache_seconds=1");
+    struct uuid subject = ensured();
+    uint8_t key[VAULT_KEY_LEN];
+    ck_ok(vault_fetch(other, pg, &subject, 1));
+    ck_ok(vault_erase(vault, pg, subject));
+    /* The vault's clock again: past half of its time the key is asked for anew, and its erasure is seen. */
+    ck_assert_int_eq(usleep(600000), 0);
+    ck_ok(vault_fetch(other, pg, &subject, 1));
+    ck_assert_int_eq(vault_key(other, subject, key), VAULT_ERASED);
+    vault_destroy(other);
+}
+END_TEST
+
+static int64_t erased_at_us(struct uuid subject)
+{
+    static const struct pg_statement read = {
+        "test_erased_at", "SELECT (extract(epoch FROM erased_at) * 1000000)::bigint FROM vault.keys WHERE subject = $1"
+    };
+    struct pg_args args = pg_args(&arena);
+    PGresult *rows;
+    pg_arg_uuid(&args, subject);
+    ck_ok(pg_query(pg, &read, &args, &rows));
+    ck_assert_int_eq(PQntuples(rows), 1);
+    int64_t at_us = pg_int(rows, 0, 0);
+    PQclear(rows);
+    return at_us;
+}
+
+START_TEST(an_erasure_that_is_repeated_keeps_its_time)
+{
+    struct uuid subject = ensured();
+    ck_ok(vault_erase(vault, pg, subject));
+    int64_t first_us = erased_at_us(subject);
+    ck_ok(vault_erase(vault, pg, subject));
+    ck_assert_int_eq(erased_at_us(subject), first_us);
 }
 END_TEST
 
@@ -498,6 +539,8 @@ int main(void)
     tcase_add_test(all, a_subject_can_be_erased_before_it_had_a_key);
     tcase_add_test(all, a_withdrawn_key_leaves_no_row_and_no_erased_one_comes_back);
     tcase_add_test(all, other_processes_forget_an_erased_key_within_the_caches_time);
+    tcase_add_test(all, a_fetched_key_does_not_expire_before_it_is_used);
+    tcase_add_test(all, an_erasure_that_is_repeated_keeps_its_time);
     tcase_add_test(all, many_keys_are_ensured_and_kept_in_one_call);
     tcase_add_test(all, old_keys_make_room_for_new_ones);
     tcase_add_test(all, a_key_in_use_stays_when_others_go);
