@@ -95,6 +95,14 @@ struct worker {
     bool paused;               /* commands are not fetched: items is full */
     bool failed;               /* the exit status is not 0 */
 
+    /* The turn before this one, see worker_turn. */
+    int pause_ms;           /* before what failed is tried again; grows */
+    int64_t chores_at_us;   /* clock_mono_us */
+    size_t committed_alone; /* batches of one command since a fact that did not fold was met */
+    size_t last_count;      /* commands in the last batch */
+    int64_t last_us;        /* how long it took */
+    struct metrics_server *server;
+
     struct arena arena;      /* of the batch */
     struct arena tail_arena; /* payloads of the tails */
     struct buf facts;        /* framed facts of the batch */
@@ -173,5 +181,12 @@ MUST_CHECK err timers_turn(struct worker *w);
 MUST_CHECK err repair(struct worker *w);
 
 /* --- worker.c --- */
+/* Opens everything; `definition` and `config` (which is the worker's from here on) are set, all else is zero. Waits for
+ * PostgreSQL. Whatever it says, worker_finish ends it. */
+MUST_CHECK err worker_start(struct worker *w);
+/* One turn of the loop: collects commands, recovers what is stale, runs a batch, folds signals, does chores when they
+ * are due. What may heal is tried again by the next turn. FATAL: the process has to end. */
+MUST_CHECK err worker_turn(struct worker *w);
+void worker_finish(struct worker *w);
 void worker_pause(int ms);            /* or until the program is asked to stop */
 void worker_forget(struct worker *w); /* everything stale, states cleared */

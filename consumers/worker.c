@@ -133,12 +133,12 @@ static void wait_serving_group(struct worker *w, int pause_ms)
     }
 }
 
-static void chores(struct worker *w, int64_t *chores_at)
+static void chores(struct worker *w)
 {
     const int64_t now = clock_mono_us();
-    if (now < *chores_at)
+    if (now < w->chores_at_us)
         return;
-    *chores_at = now + CHORES_EVERY_US;
+    w->chores_at_us = now + CHORES_EVERY_US;
     assignment_commit_offsets(w);
     metrics_set(w->metrics, METRIC_LAG, assignment_lag(w));
     if (repair(w) != OK)
@@ -159,7 +159,7 @@ static void trim_states(struct worker *w)
             w->definition->streams[s]->state_clear(w->states[s]);
 }
 
-static err turn(struct worker *w)
+static err decide_and_fold(struct worker *w)
 {
     if (recover_needed(w)) {
         metrics_set(w->metrics, METRIC_REBUILDING, 1);
@@ -177,59 +177,62 @@ static err turn(struct worker *w)
 /* A batch pays for its appends, its commit and its replies however small it is, and under load as many commands as it
  * had are on their way here. So one that was not alone is followed by a pause until they have come, for half as long
  * again as it took at most: ops/adr/0012-gathered-batches.md. A few clients never wait. */
-static err gather(struct worker *w, size_t last_count, int64_t last_us)
+static err gather(struct worker *w)
 {
-    if (last_count < GATHER_FROM || recover_needed(w))
+    if (w->last_count < GATHER_FROM || recover_needed(w))
         return OK;
-    const int64_t most_us = last_us * 3 / 2;
+    const int64_t most_us = w->last_us * 3 / 2;
     const int64_t until_us = clock_mono_us() + (most_us < GATHER_MOST_US ? most_us : GATHER_MOST_US);
-    while (w->item_count < last_count && clock_mono_us() < until_us) {
+    while (w->item_count < w->last_count && clock_mono_us() < until_us) {
         nanosleep(&(struct timespec){ .tv_nsec = GATHER_SLICE_US * 1000 }, NULL);
         TRY(assignment_collect(w, 0));
     }
     return OK;
 }
 
-static err loop(struct worker *w)
+/* A fact that does not fold has been looked for one by one: back to batches when it is far behind. */
+static void widen_batches(struct worker *w)
 {
-    int pause_ms = FIRST_PAUSE_MS;
-    int64_t chores_at = 0;
-    size_t committed_alone = 0, last_count = 0;
-    int64_t last_us = 0;
-    while (!stop_requested()) {
-        atomic_store(&w->alive_until_us, clock_mono_us() + ALIVE_FOR_US);
-        const bool cache_down = metrics_read(w->metrics, METRIC_CACHE_DOWN) != 0;
-        const int idle_ms = cache_down ? CACHE_POLL_MS : w->signals ? SIGNALS_POLL_MS : IDLE_POLL_MS;
-        TRY(assignment_collect(w, w->item_count > 0 || recover_needed(w) ? 0 : idle_ms));
-        if (cache_down && w->item_count == 0)
-            commit_cache(w, NULL, &w->arena);
-        TRY(gather(w, last_count, last_us));
-        const int64_t began = clock_mono_us();
-        last_count = w->item_count < w->item_limit ? w->item_count : w->item_limit;
-        err e = turn(w);
-        last_us = clock_mono_us() - began;
-        if (e == OK)
-            e = signals_turn(w);
-        if (e == OK) {
-            pause_ms = FIRST_PAUSE_MS;
-            if (w->item_limit == 1 && ++committed_alone >= w->item_capacity) {
-                w->item_limit = w->item_capacity;
-                committed_alone = 0;
-            }
-            chores(w, &chores_at);
-            continue;
-        }
-        if (e == FATAL)
-            return e;
-        if (stop_requested())
-            break;
-        LOG(WARN, "trying again", F_ERR, F_INT("pause_ms", pause_ms), F_INT("commands", w->item_count));
-        metrics_add(w->metrics, METRIC_FAILURES, 1);
-        worker_forget(w);
-        wait_serving_group(w, pause_ms);
-        pause_ms = pause_ms * 2 < LONGEST_PAUSE_MS ? pause_ms * 2 : LONGEST_PAUSE_MS;
+    if (w->item_limit > 1 || ++w->committed_alone < w->item_capacity)
+        return;
+    w->item_limit = w->item_capacity;
+    w->committed_alone = 0;
+}
+
+static void try_again(struct worker *w)
+{
+    LOG(WARN, "trying again", F_ERR, F_INT("pause_ms", w->pause_ms), F_INT("commands", w->item_count));
+    metrics_add(w->metrics, METRIC_FAILURES, 1);
+    worker_forget(w);
+    wait_serving_group(w, w->pause_ms);
+    w->pause_ms = w->pause_ms * 2 < LONGEST_PAUSE_MS ? w->pause_ms * 2 : LONGEST_PAUSE_MS;
+}
+
+err worker_turn(struct worker *w)
+{
+    atomic_store(&w->alive_until_us, clock_mono_us() + ALIVE_FOR_US);
+    const bool cache_down = metrics_read(w->metrics, METRIC_CACHE_DOWN) != 0;
+    const int idle_ms = cache_down ? CACHE_POLL_MS : w->signals ? SIGNALS_POLL_MS : IDLE_POLL_MS;
+    TRY(assignment_collect(w, w->item_count > 0 || recover_needed(w) ? 0 : idle_ms));
+    if (cache_down && w->item_count == 0)
+        commit_cache(w, NULL, &w->arena);
+    TRY(gather(w));
+    const int64_t began = clock_mono_us();
+    w->last_count = w->item_count < w->item_limit ? w->item_count : w->item_limit;
+    err e = decide_and_fold(w);
+    w->last_us = clock_mono_us() - began;
+    if (e == OK)
+        e = signals_turn(w);
+    if (e == FATAL)
+        return e;
+    if (e == OK) {
+        w->pause_ms = FIRST_PAUSE_MS;
+        widen_batches(w);
+        chores(w);
+    } else if (!stop_requested()) {
+        try_again(w);
     }
-    return w->failed ? FATAL : OK;
+    return OK;
 }
 
 static err migrate(struct worker *w)
@@ -248,7 +251,7 @@ static err migrate(struct worker *w)
     return OK;
 }
 
-static err start(struct worker *w, struct metrics_server **server)
+err worker_start(struct worker *w)
 {
     const struct config *config = w->config;
     TRY(processors_narrow(config, NULL));
@@ -273,6 +276,7 @@ static err start(struct worker *w, struct metrics_server **server)
     arena_init(&w->tail_arena, 1 << 16);
     w->item_capacity = w->item_limit = (size_t)config_int(config, "worker.batch_records");
     w->rebuild_limit = (size_t)config_int(config, "worker.rebuild_records");
+    w->pause_ms = FIRST_PAUSE_MS;
     w->items = mem_alloc((w->item_capacity + ITEM_SLACK) * sizeof *w->items);
     w->channels = batch_channels_create();
     for (; w->definition->streams[w->stream_count]; w->stream_count++)
@@ -280,8 +284,8 @@ static err start(struct worker *w, struct metrics_server **server)
     atomic_store(&w->alive_until_us, clock_mono_us() + ALIVE_FOR_US);
 
     TRY(metrics_serve(w->metrics, config_text(config, "worker.metrics_address"),
-                      (int)config_int(config, "worker.metrics_port"), &w->alive_until_us, server));
-    LOG(INFO, "started", F_INT("metrics_port", metrics_server_port(*server)));
+                      (int)config_int(config, "worker.metrics_port"), &w->alive_until_us, &w->server));
+    LOG(INFO, "started", F_INT("metrics_port", metrics_server_port(w->server)));
     TRY(vault_create(config, &w->vault));
     TRY(codec_create(config, &w->codec));
     TRY(producer_create(config, name, false, delivered, w, &w->producer));
@@ -291,13 +295,13 @@ static err start(struct worker *w, struct metrics_server **server)
     return assignment_open(w);
 }
 
-static void finish(struct worker *w, struct metrics_server *server)
+void worker_finish(struct worker *w)
 {
     assignment_close(w);
     recover_close(w);
     signals_close(w);
     producer_destroy(w->producer);
-    metrics_server_destroy(server);
+    metrics_server_destroy(w->server);
     codec_destroy(w->codec);
     vault_destroy(w->vault);
     for (size_t s = 0; s < w->stream_count; s++)
@@ -352,13 +356,14 @@ int worker_main(const struct worker_definition *definition, int argc, char **arg
     }
     log_init(definition->name, log_level(w.config));
     stop_init();
-    struct metrics_server *server = NULL;
-    err e = start(&w, &server);
-    if (e == OK)
-        e = loop(&w);
+    err e = worker_start(&w);
+    while (e == OK && !stop_requested())
+        e = worker_turn(&w);
+    if (w.failed)
+        e = FATAL;
     if (e != OK)
         LOG(ERROR, "stopped by an error", F_ERR);
-    finish(&w, server);
+    worker_finish(&w);
     if (e == OK)
         LOG(INFO, "stopped");
     return e == OK ? 0 : 1;
