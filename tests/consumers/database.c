@@ -46,12 +46,21 @@ static struct pg *server(void)
     return pg;
 }
 
-struct pg *database_connect(const struct database *d)
+const char *database_dsn(const struct database *d, struct arena *arena)
 {
     struct buf dsn = { 0 };
     with_database(suite_server("AETHER_TEST_POSTGRES_DSN"), d->name, &dsn);
-    struct pg *pg = pg_create(dsn.ptr, "aether-test");
+    const char *copy = arena_printf(arena, "%s", dsn.ptr);
     buf_finish(&dsn);
+    return copy;
+}
+
+struct pg *database_connect(const struct database *d)
+{
+    struct arena arena;
+    arena_init(&arena, 0);
+    struct pg *pg = pg_create(database_dsn(d, &arena), "aether-test");
+    arena_finish(&arena);
     MUST(pg_connect(pg));
     MUST(pg_script(pg, "SET synchronous_commit = off"));
     return pg;

@@ -14,6 +14,8 @@ struct database {
 void database_create(struct database *d, const struct worker_definition *const *definitions);
 void database_destroy(struct database *d);
 
+/* How a program connects to it; in the arena. */
+const char *database_dsn(const struct database *d, struct arena *arena);
 /* One more connection to it; the caller's (pg_destroy). Commits do not wait for the disk. */
 struct pg *database_connect(const struct database *d);
 
