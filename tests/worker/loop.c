@@ -225,6 +225,19 @@ START_TEST(of_facts_side_by_side_whose_command_retention_took_the_first_is_folde
 }
 END_TEST
 
+START_TEST(a_duplicate_of_what_was_folded_is_dropped_though_its_command_is_gone)
+{
+    checkpoint_at_one();
+    write_fact('a', 1, 66, 0, counter_id(1));
+    (void)write_command('a', 2);
+    take_before(script.commands_topic, 1);
+    struct worker *w = worker_of(0, NULL);
+    turn_past(w, 1);
+    ck_assert_str_eq(folded(), "a1:1 a2:2");
+    worker_end(w);
+}
+END_TEST
+
 START_TEST(commands_that_retention_took_undecided_are_passed_over)
 {
     checkpoint_at_one();
@@ -519,6 +532,7 @@ int main(void)
     tcase_add_test(twice, of_facts_side_by_side_whose_command_is_still_there_the_first_is_folded);
     tcase_add_test(retention, facts_whose_commands_retention_took_are_folded_all_the_same);
     tcase_add_test(retention, of_facts_side_by_side_whose_command_retention_took_the_first_is_folded);
+    tcase_add_test(retention, a_duplicate_of_what_was_folded_is_dropped_though_its_command_is_gone);
     tcase_add_test(retention, commands_that_retention_took_undecided_are_passed_over);
     tcase_add_test(retention, a_projection_that_is_not_there_is_made_of_facts_alone);
     tcase_add_test(parked, two_facts_of_a_key_wait_behind_a_poisoned_one_and_follow_it_in_order);

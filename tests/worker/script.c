@@ -1,5 +1,6 @@
 #include "tests/worker/script.h"
 
+#include <stdlib.h>
 #include <time.h>
 
 #include "ops/runtime/clock.h"
@@ -115,6 +116,7 @@ void script_open(void)
     char id[UUID_TEXT_LEN + 1];
     memset(&counter, 0, sizeof counter);
     memset(&script, 0, sizeof script);
+    unsetenv("PGOPTIONS"); /* of a worker before */
     arena_init(&script.arena, 0);
     database_create(&script.database, (const struct worker_definition *const[]){ NULL });
 
