@@ -374,6 +374,25 @@ START_TEST(the_broker_that_never_was_there_turns_away_and_is_not_up)
 }
 END_TEST
 
+START_TEST(a_broker_that_answers_nothing_any_more_is_not_up_though_nothing_was_appended)
+{
+    struct deliveries *d = deliveries_start(bootstrap, _i, NULL);
+    warm_up(d);
+    ck_assert(producer_is_up(d->producer));
+    rd_kafka_mock_broker_set_rtt(cluster, BROKER, 60000); /* its connections stay open */
+    int64_t until = clock_mono_us() + LONG_MS * 1000LL;
+    while (producer_is_up(d->producer) && clock_mono_us() < until)
+        deliveries_wait(d, SIZE_MAX, 10);
+    ck_assert(!producer_is_up(d->producer));
+    ck_assert_uint_eq(producer_in_flight(d->producer), 0);
+    rd_kafka_mock_broker_set_rtt(cluster, BROKER, 0);
+    while (!producer_is_up(d->producer) && clock_mono_us() < until)
+        deliveries_wait(d, SIZE_MAX, 10);
+    ck_assert(producer_is_up(d->producer));
+    deliveries_finish(d);
+}
+END_TEST
+
 int main(void)
 {
     log_init("producer_faults_test", LOG_LEVEL_ERROR);
@@ -397,6 +416,7 @@ int main(void)
     tcase_add_loop_test(tests, destroying_reports_everything_that_was_accepted, 0, 2);
     tcase_add_test(tests, threads_append_at_once_while_the_producer_is_renewed);
     tcase_add_loop_test(tests, the_broker_that_never_was_there_turns_away_and_is_not_up, 0, 2);
+    tcase_add_loop_test(tests, a_broker_that_answers_nothing_any_more_is_not_up_though_nothing_was_appended, 0, 2);
     suite_add_tcase(suite, tests);
     return suite_run(suite);
 }
