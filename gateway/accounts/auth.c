@@ -144,7 +144,7 @@ static enum request_step login_verify(struct request *r, struct pool_thread *thr
     /* Who has no account waits as long as who typed a wrong password. */
     err e = password_verify(hashing, l->password, l->account.password_hash);
     if (e == OK) {
-        throttle_succeeded(thread, &l->attempt);
+        throttle_succeeded(r->gateway->throttle, thread, &l->attempt);
         if (password_is_dated(hashing, l->account.password_hash)) {
             hash = arena_alloc(&r->arena, PASSWORD_HASH_MAX);
             e = password_hash(hashing, l->password, hash);
@@ -164,6 +164,14 @@ static enum request_step login_verify(struct request *r, struct pool_thread *thr
     return hash ? login_rehash(r, l, hash) : login_start_session(r, l);
 }
 
+/* By the account's username, whichever of its names was typed, or a guesser would have two counts. */
+static int64_t login_throttle(struct request *r, struct pool_thread *thread, struct login *l, struct str typed)
+{
+    const bool known = l->account.username.len > 0;
+    const struct str counted = login_username_index(r, known ? l->account.username : typed);
+    return throttle_begin(r->gateway->throttle, thread, counted, r->client.address, &l->attempt);
+}
+
 static enum request_step login_find(struct request *r, struct pool_thread *thread)
 {
     struct gateway *g = r->gateway;
@@ -172,26 +180,25 @@ static enum request_step login_find(struct request *r, struct pool_thread *threa
     if (!typed.ptr)
         typed = body_str(r, "email");
     struct str username = login_username_index(r, typed), email = login_email_index(r, typed);
-    int64_t wait_ms = throttle_begin(g->throttle, thread, username, r->client.address, &l->attempt);
-    if (wait_ms > 0) {
-        login_wipe_password(r, l);
-        throttle_refuse(r, wait_ms);
-        return REQUEST_DONE;
-    }
     bool found;
     err e = account_find_by_login(thread->pg, &r->arena, username, email, &l->account, &found);
     if (e != OK) {
         login_wipe_password(r, l);
-        throttle_withdrawn(thread, &l->attempt);
         problem_err(r, e);
         return REQUEST_DONE;
     }
     if (!found || l->account.erased)
         l->account = (struct account_view){ 0 };
+    int64_t wait_ms = login_throttle(r, thread, l, typed);
+    if (wait_ms > 0) {
+        login_wipe_password(r, l);
+        throttle_refuse(r, wait_ms);
+        return REQUEST_DONE;
+    }
     struct attempt attempt = l->attempt;
     enum request_step step = pool_run(g->hashing, r, login_verify);
     if (step == REQUEST_DONE) /* no room; else the request is somebody else's already */
-        throttle_withdrawn(thread, &attempt);
+        throttle_withdrawn(g->throttle, thread, &attempt);
     return step;
 }
 

@@ -18,7 +18,7 @@ static enum request_step confirm_verify(struct request *r, struct pool_thread *t
     err e = password_verify(r->gateway->password, l->password, l->account.password_hash);
     login_wipe_password(r, l);
     if (e == OK) {
-        throttle_succeeded(thread, &l->attempt);
+        throttle_succeeded(r->gateway->throttle, thread, &l->attempt);
         return c->then(r, thread, &l->account);
     }
     if (e == REJECT)
@@ -50,7 +50,7 @@ static enum request_step confirm_find(struct request *r, struct pool_thread *thr
     else
         step = pool_run(r->gateway->hashing, r, confirm_verify);
     if (step == REQUEST_DONE) /* nobody looks at the password; else the request is somebody else's already */
-        throttle_withdrawn(thread, &attempt);
+        throttle_withdrawn(r->gateway->throttle, thread, &attempt);
     return step;
 }
 

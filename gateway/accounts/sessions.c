@@ -1,6 +1,7 @@
 /* sessions: exchange the refresh token, log out here or everywhere; the list of one's sessions and the end of any. */
 #include "gateway/accounts/account.h"
 #include "gateway/accounts/login.h"
+#include "gateway/limits/rate_limits.h"
 #include "gateway/list.h"
 #include "gateway/resources.h"
 #include "gateway/tokens/access.h"
@@ -120,6 +121,9 @@ enum request_step auth_refresh(struct request *r)
     struct login *l = login_begin(r, NULL, 200);
     if (!refresh_token_parse(r->gateway->refresh_tokens, body_str(r, "refreshToken"), &l->presented))
         return refresh_refused(r);
+    r->claims.user_id = l->presented.user_id; /* for limits: the token is one of ours */
+    if (!rate_limits_admit(r, LIMIT_BY_USER))
+        return REQUEST_DONE;
     if (r->has_idempotency_key) {
         /* Nobody is logged in here, so the key alone would be shared by everyone who chose the same one. */
         char key[UUID_TEXT_LEN + 1];

@@ -39,8 +39,8 @@ static const struct {
 
 const struct setting rate_limits_settings[] = {
     { "limits.auth_requests", SETTING_INT, .def = "100", .min = 0, .max = 1000000000, .unit = "requests",
-      .doc = "Requests to /auth/* that one address (IPv6: one /64) may send in limits.auth_window_s; more are answered "
-             "429. 0: no limit." },
+      .doc = "Requests to register or log in that one address (IPv6: one /64) may send in limits.auth_window_s; more "
+             "are answered 429. 0: no limit." },
     { "limits.auth_window_s", SETTING_INT, .def = "900", .min = 1, .max = 86400, .unit = "s",
       .doc = "The time that limits.auth_requests are for." },
     { "limits.address_requests", SETTING_INT, .def = "60000", .min = 0, .max = 1000000000, .unit = "requests",
@@ -54,15 +54,17 @@ const struct setting rate_limits_settings[] = {
     { 0 },
 };
 
-/* What of a path counts against what; the first prefix that fits. */
+/* What counts against what; the first row that fits. */
 static const struct {
     const char *prefix;
+    bool strangers; /* only where nobody shows who they are */
     enum policy by_address, by_user;
 } paths[] = {
-    { "/api/v1/auth/", POLICY_AUTH, POLICY_USER },
-    { "/api/v1/health", POLICY_NONE, POLICY_NONE },
-    { "/metrics", POLICY_NONE, POLICY_NONE },
-    { "", POLICY_ADDRESS, POLICY_USER },
+    { "/api/v1/auth/refresh", false, POLICY_ADDRESS, POLICY_USER }, /* its token names the person */
+    { "/api/v1/auth/", true, POLICY_AUTH, POLICY_NONE },
+    { "/api/v1/health", false, POLICY_NONE, POLICY_NONE },
+    { "/metrics", false, POLICY_NONE, POLICY_NONE },
+    { "", false, POLICY_ADDRESS, POLICY_USER },
 };
 
 /* KEYS[1]: "aether:limit:<policy>:<requests>:<window>:<id>" (so another quota counts anew), its TAT in microseconds of
@@ -388,7 +390,8 @@ static enum policy policy_of(const struct route *route, enum limit_by by)
 {
     const char *path = route ? route->path : "";
     size_t i = 0;
-    while (strncmp(path, paths[i].prefix, strlen(paths[i].prefix)) != 0)
+    while (strncmp(path, paths[i].prefix, strlen(paths[i].prefix)) != 0 ||
+           (paths[i].strangers && route->auth != AUTH_NONE))
         i++;
     return by == LIMIT_BY_ADDRESS ? paths[i].by_address : paths[i].by_user;
 }

@@ -12,8 +12,9 @@
  * Keys live in a table of fixed size, sets of eight; a new key takes the place of the one that has used the least.
  * Whoever fills it with addresses displaces those who owe nothing, and what was told to Redis is not lost.
  *
- * What counts against what is decided by the path: under /api/v1/auth/ the limit "auth" of the address, elsewhere
- * "address"; whoever is logged in also has "user". Health and metrics are free. */
+ * What counts against what is decided by the route: what strangers may ask under /api/v1/auth/ counts against the limit
+ * "auth" of the address, all else against "address"; whoever is logged in, or shows a refresh token of ours, also has
+ * "user". Health and metrics are free. */
 #pragma once
 
 #include "gateway/http/request.h"
@@ -30,5 +31,5 @@ MUST_CHECK err rate_limits_create(const struct config *config, struct metrics *m
 void rate_limits_destroy(struct rate_limits *l); /* NULL is fine */
 
 /* For admission: fills r->rates, or a 429 problem and returns false. Called twice: by address as soon as the route is
- * known (or known to be none), by user when the token has been checked. */
+ * known (or known to be none), by user when it is known who asks (r->claims.user_id). */
 bool rate_limits_admit(struct request *r, enum limit_by by);

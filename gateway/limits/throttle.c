@@ -4,12 +4,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
 
-#define KNOWN_MS "2592000000" /* 30 days */
+#define KNOWN_MS        2592000000 /* 30 days */
+#define TEXT(number)    TEXT_OF(number)
+#define TEXT_OF(number) #number
 
 struct throttle {
     uint8_t key[32];
+    struct attempts *attempts;
     char name_free[24], address_free[24], delay[24], delay_max[24], forget[24];
 };
 
@@ -64,9 +68,9 @@ static const struct redis_script script_take_back = {
     "end\n"
     "if KEYS[3] then\n"
     "  redis.call('HSET', KEYS[3], 'k', 1, 'n', 0)\n"
-    "  redis.call('PEXPIRE', KEYS[3], " KNOWN_MS ")\n"
-    "end\n"
-    "return 1",
+    "  redis.call('PEXPIRE', KEYS[3], " TEXT(KNOWN_MS) ")\n"
+                                                       "end\n"
+                                                       "return 1",
 };
 
 struct throttle *throttle_create(const struct config *config, const uint8_t key[32])
@@ -85,13 +89,23 @@ struct throttle *throttle_create(const struct config *config, const uint8_t key[
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         snprintf(numbers[i].text, sizeof t->delay, "%lld",
                  (long long)config_int(config, numbers[i].name) * numbers[i].factor);
+    t->attempts = attempts_create(&(struct attempt_rules){
+        .name_free = config_int(config, "login.name_failures"),
+        .address_free = config_int(config, "login.address_failures"),
+        .delay_ms = config_int(config, "login.delay_ms"),
+        .delay_max_ms = config_int(config, "login.delay_max_ms"),
+        .forget_ms = config_int(config, "login.forget_s") * 1000,
+        .known_ms = KNOWN_MS,
+    });
     return t;
 }
 
 void throttle_destroy(struct throttle *t)
 {
-    if (t)
-        sodium_memzero(t, sizeof *t);
+    if (!t)
+        return;
+    attempts_destroy(t->attempts);
+    sodium_memzero(t, sizeof *t);
     free(t);
 }
 
@@ -132,10 +146,58 @@ static bool ran(struct pool_thread *thread, struct redis *redis, err queued, int
     err e = queued == OK ? redis_flush(redis, take_integer, ret) : queued;
     if (e == OK)
         return true;
-    LOG(WARN, "failed log-ins are not counted", F_ERR);
+    LOG(WARN, "failed log-ins are counted by each gateway for itself while Redis is away", F_ERR);
     if (e == RETRY)
         pool_redis_failed(thread);
     return false;
+}
+
+static int64_t now_ms(void)
+{
+    return clock_mono_us() / 1000;
+}
+
+/* What the gateways count together. > 0: milliseconds to wait. */
+static int64_t begin_shared(const struct throttle *t, struct pool_thread *thread, struct attempt *attempt)
+{
+    struct redis *redis = pool_redis(thread);
+    if (!redis)
+        return 0;
+    struct arena *arena = &thread->arena;
+    const struct attempt_keys *keys = &attempt->keys;
+    const struct str argv[] = {
+        redis_key(arena, keys->name),
+        redis_key(arena, keys->pair),
+        redis_key(arena, keys->address),
+        str_of(t->name_free),
+        str_of(t->address_free),
+        str_of(t->delay),
+        str_of(t->delay_max),
+        str_of(t->forget),
+    };
+    int64_t answer = 0;
+    if (!ran(thread, redis, redis_add_script(redis, &script_begin, 3, sizeof argv / sizeof *argv, argv), &answer))
+        return 0;
+    attempt->counted_shared = answer <= 0;
+    attempt->known_shared = answer < 0;
+    return answer;
+}
+
+static void take_back_shared(struct pool_thread *thread, const struct attempt *attempt, bool succeeded)
+{
+    struct redis *redis = pool_redis(thread);
+    if (!attempt->counted_shared || !redis)
+        return;
+    struct arena *arena = &thread->arena;
+    struct str pair = redis_key(arena, attempt->keys.pair);
+    const struct str argv[] = {
+        attempt->known_shared ? pair : redis_key(arena, attempt->keys.name),
+        redis_key(arena, attempt->keys.address),
+        pair,
+    };
+    const size_t keys = succeeded ? 3 : 2;
+    int64_t unused;
+    (void)ran(thread, redis, redis_add_script(redis, &script_take_back, keys, keys, argv), &unused);
 }
 
 int64_t throttle_begin(const struct throttle *t, struct pool_thread *thread, struct str name, struct address address,
@@ -144,53 +206,37 @@ int64_t throttle_begin(const struct throttle *t, struct pool_thread *thread, str
     struct address network = client_network(address);
     struct str from = { (const char *)&network, sizeof network };
     *ret = (struct attempt){ 0 };
-    hash_of(t, STR("name"), name, (struct str){ 0 }, ret->name);
-    hash_of(t, STR("pair"), name, from, ret->pair);
-    hash_of(t, STR("address"), from, (struct str){ 0 }, ret->address);
-    struct redis *redis = pool_redis(thread);
-    if (!redis)
-        return 0;
-    struct arena *arena = &thread->arena;
-    const struct str argv[] = {
-        redis_key(arena, ret->name), redis_key(arena, ret->pair), redis_key(arena, ret->address),
-        str_of(t->name_free),        str_of(t->address_free),     str_of(t->delay),
-        str_of(t->delay_max),        str_of(t->forget),
-    };
-    int64_t answer = 0;
-    if (!ran(thread, redis, redis_add_script(redis, &script_begin, 3, sizeof argv / sizeof *argv, argv), &answer))
-        return 0;
-    if (answer > 0)
-        return answer;
-    ret->counted = true;
-    ret->known = answer < 0;
-    return 0;
+    hash_of(t, STR("name"), name, (struct str){ 0 }, ret->keys.name);
+    hash_of(t, STR("pair"), name, from, ret->keys.pair);
+    hash_of(t, STR("address"), from, (struct str){ 0 }, ret->keys.address);
+    int64_t wait_ms = begin_shared(t, thread, ret);
+    if (wait_ms > 0)
+        return wait_ms;
+    ret->known = ret->known_shared;
+    wait_ms = attempts_begin(t->attempts, &ret->keys, now_ms(), &ret->known);
+    ret->counted = wait_ms == 0;
+    if (!ret->counted) /* Redis lost what it had counted */
+        take_back_shared(thread, ret, false);
+    return wait_ms;
 }
 
-static void take_back(struct pool_thread *thread, const struct attempt *attempt, bool succeeded)
+static void take_back(const struct throttle *t, struct pool_thread *thread, const struct attempt *attempt,
+                      bool succeeded)
 {
-    struct redis *redis = pool_redis(thread);
-    if (!attempt->counted || !redis)
+    if (!attempt->counted)
         return;
-    struct arena *arena = &thread->arena;
-    struct str pair = redis_key(arena, attempt->pair);
-    const struct str argv[] = {
-        attempt->known ? pair : redis_key(arena, attempt->name),
-        redis_key(arena, attempt->address),
-        pair,
-    };
-    const size_t keys = succeeded ? 3 : 2;
-    int64_t unused;
-    (void)ran(thread, redis, redis_add_script(redis, &script_take_back, keys, keys, argv), &unused);
+    attempts_take_back(t->attempts, &attempt->keys, now_ms(), attempt->known, succeeded);
+    take_back_shared(thread, attempt, succeeded);
 }
 
-void throttle_succeeded(struct pool_thread *thread, const struct attempt *attempt)
+void throttle_succeeded(const struct throttle *t, struct pool_thread *thread, const struct attempt *attempt)
 {
-    take_back(thread, attempt, true);
+    take_back(t, thread, attempt, true);
 }
 
-void throttle_withdrawn(struct pool_thread *thread, const struct attempt *attempt)
+void throttle_withdrawn(const struct throttle *t, struct pool_thread *thread, const struct attempt *attempt)
 {
-    take_back(thread, attempt, false);
+    take_back(t, thread, attempt, false);
 }
 
 void throttle_refuse(struct request *r, int64_t wait_ms)

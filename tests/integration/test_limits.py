@@ -7,16 +7,16 @@ import uuid
 
 import pytest
 
-from client import Client
+from client import PASSWORD, Client
 from feed import WebSocket
 from stack import http_get, parse_metrics, wait_until
 
 PROXY = {"gateway.proxies": "127.0.0.0/8, ::1"}  # we are the proxy
-NO_SESSION = {"refreshToken": "A" * 112}
+NOBODY = {"username": "nobody"}  # no password: 400, with no account looked at
 addresses = (f"198.51.{100 + i // 250}.{i % 250 + 1}" for i in itertools.count())
 
 
-def ask(url, address=None, path="/auth/refresh", body=NO_SESSION, header="X-Forwarded-For", token=None, method="POST"):
+def ask(url, address=None, path="/auth/login", body=NOBODY, header="X-Forwarded-For", token=None, method="POST"):
     client = Client([url])
     client.token = token
     return client.request(method, path, body if method == "POST" else None, headers={header: address} if address else {})
@@ -24,8 +24,8 @@ def ask(url, address=None, path="/auth/refresh", body=NO_SESSION, header="X-Forw
 
 def allowed(answers):
     answers = list(answers)
-    assert {answer.status for answer in answers} <= {401, 429}, answers
-    return sum(answer.status == 401 for answer in answers)
+    assert {answer.status for answer in answers} <= {400, 429}, answers
+    return sum(answer.status == 400 for answer in answers)
 
 
 def rates(answer, header="RateLimit"):
@@ -58,8 +58,25 @@ def test_the_hundred_and_first_request_about_logging_in_is_429(another_gateway):
     assert rates(refused)["auth"]["r"] == 0 and 880 <= rates(refused)["auth"]["t"] <= 900
     assert ask(url, address, "/health", method="GET").status == 200, "health is free"
     assert ask(url, address, "/rooms", method="GET").status == 401, "the rest has a limit of its own"
-    assert ask(url, address, "=/api/auth/refresh").status == 429, "an alias is the same"
-    assert ask(url, next(addresses)).status == 401, "others go on"
+    assert ask(url, address, "=/api/auth/login").status == 429, "an alias is the same"
+    assert ask(url, next(addresses)).status == 400, "others go on"
+
+
+def test_who_has_a_session_is_not_under_the_quota_of_strangers(another_gateway, eve):
+    """As an office behind one address: who is logged in stays so, whatever others there try."""
+    url = another_gateway({**PROXY, "limits.auth_requests": 1, "limits.auth_window_s": 900, "limits.user_requests": 7, "limits.user_window_s": 900})
+    address = next(addresses)
+    assert allowed(ask(url, address) for _ in range(2)) == 1
+    login = {"username": eve.username, "password": PASSWORD}
+    session = ask(url, next(addresses), body=login).json
+    for _ in range(3):
+        answer = ask(url, address, "/auth/refresh", {"refreshToken": session["refreshToken"]})
+        assert answer.status == 200 and set(rates(answer)) == {"address", "user"}, answer
+        session = answer.json
+    for method, path in (("GET", "/auth/profile"), ("PATCH", "/auth/profile"), ("GET", "/users/me"), ("POST", "/auth/logout")):
+        answer = ask(url, address, path, {} if method == "PATCH" else None, token=session["accessToken"], method=method)
+        assert answer.status in (200, 204) and set(rates(answer)) == {"address", "user"}, (path, answer)
+    assert ask(url, address, "/auth/refresh", {"refreshToken": session["refreshToken"]}).json["code"] == "rate_limited", "a person's own quota"
 
 
 def test_who_waits_as_long_as_told_comes_through(another_gateway):
@@ -68,7 +85,7 @@ def test_who_waits_as_long_as_told_comes_through(another_gateway):
     assert allowed(ask(url, address) for _ in range(3)) == 2
     refused = ask(url, address)
     began = time.monotonic()
-    wait_until(lambda: ask(url, address).status == 401, 10)
+    wait_until(lambda: ask(url, address).status == 400, 10)
     assert time.monotonic() - began <= int(refused.headers["Retry-After"]) + 0.5
 
 
@@ -85,7 +102,7 @@ def test_two_gateways_share_one_limit(stack, another_gateway):
     answers = []
     for i in range(80):
         answers.append(ask(both[i % 2], address))
-        if answers[-1].status == 401 and rates(answers[-1])["auth"]["r"] <= 8:  # from here on each one is told at once
+        if answers[-1].status == 400 and rates(answers[-1])["auth"]["r"] <= 8:  # from here on each one is told at once
             wait_until(lambda: used(stack, address, 40, 900) >= allowed(answers), 10, "both have told what they let through")
     assert 40 <= allowed(answers) <= 42, "one request at a time is at most one too many a gateway"
     assert allowed(ask(url, address) for url in both) == 0
@@ -97,7 +114,7 @@ def test_a_gateway_that_starts_anew_knows_what_was_used(stack, another_gateway):
     url = sharing(another_gateway(settings))
     assert allowed(ask(url, address) for _ in range(31)) == 30
     fresh = sharing(another_gateway(settings))
-    assert ask(fresh, address).status == 401, "it has to ask Redis first"
+    assert ask(fresh, address).status == 400, "it has to ask Redis first"
     wait_until(lambda: ask(fresh, address).status == 429, 5)
 
 
@@ -121,14 +138,14 @@ def test_forwarded_is_read_where_it_is_configured(another_gateway):
     url = another_gateway({**PROXY, "gateway.proxy_header": "forwarded", "limits.auth_requests": 5, "limits.auth_window_s": 900})
     one, other = next(addresses), next(addresses)
     assert allowed(ask(url, f'for=192.0.2.{i}, for="{one}:4711";proto=https', header="Forwarded") for i in range(10)) == 5
-    assert ask(url, f"for={other}", header="Forwarded").status == 401
+    assert ask(url, f"for={other}", header="Forwarded").status == 400
 
 
 def test_a_64_of_ipv6_is_one_subscriber(another_gateway):
     url = another_gateway({**PROXY, "limits.auth_requests": 10, "limits.auth_window_s": 900})
     mine, neighbour = (f"2001:db8:{uuid.uuid4().hex[:4]}:{n}" for n in (1, 2))
     assert allowed(ask(url, f"{mine}:{i:x}:{i:x}::{i:x}") for i in range(1, 21)) == 10
-    assert ask(url, f"{neighbour}::1").status == 401
+    assert ask(url, f"{neighbour}::1").status == 400
 
 
 def test_one_person_has_one_limit_from_wherever(another_gateway, eve):

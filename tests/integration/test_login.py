@@ -111,6 +111,19 @@ def refused_for(client, name, password=WRONG):
     return wait_until(looked_at, 20, "a guess is looked at again", pause=0.01), time.monotonic() - started
 
 
+def test_a_username_and_an_e_mail_address_of_one_person_are_guessed_at_as_one(urls, person):
+    client, names = come_from_elsewhere(urls), itertools.cycle([person.username, person.email, person.email.upper()])
+    assert [log_in(client, next(names), WRONG).status for _ in range(6)] == [401] * 5 + [429]
+
+
+def test_who_guesses_waits_also_while_redis_is_away(mended, urls, person):
+    client = come_from_elsewhere(urls)
+    assert [log_in(client, person.username, WRONG).status for _ in range(3)] == [401] * 3
+    with mended.without("redis"):
+        statuses = [answer.status for answer in in_threads([lambda: log_in(come_from_elsewhere(urls), person.email, WRONG)] * 10)]
+        assert statuses.count(401) <= 3 and statuses.count(429) >= 7, statuses
+
+
 @pytest.mark.parametrize("exists", [True, False])
 def test_who_guesses_waits_longer_each_time_whether_the_name_is_there_or_not(urls, person, exists):
     client, name = come_from_elsewhere(urls), person.username if exists else nobody()

@@ -18,6 +18,8 @@ static const struct setting own_settings[] = {
 };
 static const struct setting *const tables[] = { rate_limits_settings, own_settings, NULL };
 static const struct route login = { POST, "/api/v1/auth/login", "login", AUTH_NONE };
+static const struct route refresh = { POST, "/api/v1/auth/refresh", "refresh", AUTH_NONE };
+static const struct route profile = { GET, "/api/v1/auth/profile", "profile", AUTH_USER };
 static const struct route health = { GET, "/api/v1/health/ready", "health", AUTH_NONE };
 static const struct route rooms = { GET, "/api/v1/rooms", "rooms", AUTH_USER };
 
@@ -117,6 +119,29 @@ START_TEST(health_is_free)
 }
 END_TEST
 
+/* People of one office come from one address, each with a token. */
+START_TEST(only_what_strangers_may_ask_counts_against_their_quota)
+{
+    static const struct route *const known[] = { &refresh, &profile };
+    struct request r;
+    for (int i = 0; i < 2 * QUOTA; i++)
+        for (size_t k = 0; k < 2; k++) {
+            ck_assert(rate_limits_admit(request_make(&r, known[k], 1), LIMIT_BY_ADDRESS));
+            request_end(&r);
+        }
+    ck_assert(rate_limits_admit(request_make(&r, &login, 1), LIMIT_BY_ADDRESS));
+    ck_assert_str_eq(r.rates[0].name, "auth");
+    ck_assert_int_eq(r.rates[0].remaining, QUOTA - 1);
+    request_end(&r);
+    for (int i = 0; i < 4; i++) { /* that person has three, whichever of the two it is */
+        request_make(&r, known[i % 2], 1);
+        r.claims.user_id.bytes[0] = 9;
+        ck_assert(rate_limits_admit(&r, LIMIT_BY_USER) == (i < 3));
+        request_end(&r);
+    }
+}
+END_TEST
+
 /* Otherwise who sends from many addresses would have his own first ones forgotten. */
 START_TEST(more_addresses_than_there_is_room_for_do_not_displace_who_has_used_much)
 {
@@ -142,6 +167,7 @@ static void add(TCase *tests)
     tcase_add_test(tests, threads_together_let_through_the_quota_of_each_address);
     tcase_add_test(tests, what_is_refused_says_when_to_come_back);
     tcase_add_test(tests, health_is_free);
+    tcase_add_test(tests, only_what_strangers_may_ask_counts_against_their_quota);
     tcase_add_test(tests, more_addresses_than_there_is_room_for_do_not_displace_who_has_used_much);
 }
 
