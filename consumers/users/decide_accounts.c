@@ -255,16 +255,26 @@ static int decide_reinstate(const struct account *account, const struct reinstat
     return ACCEPTED;
 }
 
+/* Somebody else who can administrate now. Rarely asked: roles change a few times a year. */
+static bool has_other_administrator(const struct accounts_state *s, const struct account *account, int64_t at)
+{
+    assert(s->admins_loaded);
+    for (const struct account *other = s->accounts; other; other = other->hh.next)
+        if (other != account && other->presence == PRESENCE_PRESENT && (other->roles & ACCOUNT_ADMIN) &&
+            !is_suspended(other, at))
+            return true;
+    return false;
+}
+
 static int decide_roles(const struct accounts_state *s, const struct account *account, const struct set_roles *command,
                         struct accounts_fact *ret)
 {
     uint32_t roles;
     if (command->roles.count == 0 || !role_bits(command->roles.items, command->roles.count, &roles))
         return COMMAND_INVALID;
-    assert(s->admins >= 0);
     /* The operator at the console may: who can name the first administrator can name the next one. */
-    if ((account->roles & ACCOUNT_ADMIN) && !(roles & ACCOUNT_ADMIN) && s->admins <= 1 &&
-        !uuid_equal(command->meta.actor, system_actor))
+    if ((account->roles & ACCOUNT_ADMIN) && !(roles & ACCOUNT_ADMIN) &&
+        !uuid_equal(command->meta.actor, system_actor) && !has_other_administrator(s, account, command->meta.at))
         return LAST_ADMIN;
     ret->type = ACCOUNTS_ROLES_SET;
     ret->roles_set = (struct roles_set){
@@ -325,12 +335,6 @@ static struct account *evolving(struct accounts_state *s, struct uuid id)
     return account;
 }
 
-static void count_admins(struct accounts_state *s, uint32_t before, uint32_t after)
-{
-    if (s->admins >= 0)
-        s->admins += ((after & ACCOUNT_ADMIN) != 0) - ((before & ACCOUNT_ADMIN) != 0);
-}
-
 static void evolve_registered(struct accounts_state *s, const struct account_registered *f)
 {
     struct account *account = accounts_state_account_add(s, f->user_id);
@@ -338,7 +342,6 @@ static void evolve_registered(struct accounts_state *s, const struct account_reg
     account->version = 1;
     account->roles = ACCOUNT_USER;
     (void)role_bits(f->roles.items, f->roles.count, &account->roles);
-    count_admins(s, 0, account->roles);
     hash_set(account->username_index, f->username_index);
     hash_set(account->email_index, f->email_index);
     claim_set(accounts_state_claim_add(s, claim_key(CLAIM_USERNAME, f->username_index)), f->user_id, CLAIM_FOREVER);
@@ -377,10 +380,8 @@ static void evolve_suspended(struct accounts_state *s, const struct account_susp
 static void evolve_roles(struct accounts_state *s, const struct roles_set *f)
 {
     struct account *account = evolving(s, f->user_id);
-    const uint32_t before = account->roles;
     account->roles = ACCOUNT_USER;
     (void)role_bits(f->roles.items, f->roles.count, &account->roles);
-    count_admins(s, before, account->roles);
     account->version = f->version;
 }
 

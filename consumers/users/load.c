@@ -21,9 +21,9 @@ static const struct pg_statement load_reserved = {
     " WHERE username_index = ANY ($1::bytea[])",
 };
 
-static const struct pg_statement count_admins = {
-    "users_count_admins",
-    "SELECT count(*) FROM users.accounts WHERE roles @> '{admin}'",
+static const struct pg_statement load_admins = {
+    "users_load_admins",
+    ACCOUNT "WHERE roles @> '{admin}'",
 };
 
 static const struct pg_statement load_sessions = {
@@ -77,7 +77,7 @@ static void want_for_account_command(struct wanted_accounts *w, struct accounts_
     } else if (c->type == ACCOUNTS_CHANGE_EMAIL) {
         want_claim(w, s, CLAIM_EMAIL, c->change_email.email_index);
     } else if (c->type == ACCOUNTS_SET_ROLES) {
-        w->admins |= s->admins < 0;
+        w->admins |= !s->admins_loaded;
     }
 }
 
@@ -109,7 +109,7 @@ static err queue_accounts(struct pg *pg, struct arena *arena, const struct wante
     TRY(pg_batch_add(pg, &load_accounts, &args));
     TRY(pg_batch_add(pg, &load_reserved, &names));
     if (w->admins)
-        TRY(pg_batch_add(pg, &count_admins, &none));
+        TRY(pg_batch_add(pg, &load_admins, &none));
     return OK;
 }
 
@@ -164,8 +164,9 @@ err accounts_load(void *state, struct pg *pg, struct arena *arena, const struct 
                   pg_time(r[1], row, 2));
     for (int row = 0; row < PQntuples(r[0]); row++)
         account_learn(s, r[0], row);
-    if (w.admins)
-        s->admins = pg_int(r[2], 0, 0);
+    for (int row = 0; w.admins && row < PQntuples(r[2]); row++)
+        account_learn(s, r[2], row);
+    s->admins_loaded |= w.admins;
     pg_results_clear(r, asked_count);
     return OK;
 }

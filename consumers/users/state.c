@@ -13,7 +13,6 @@ void *accounts_state_create(void)
 {
     struct accounts_state *s = mem_alloc(sizeof *s);
     arena_init(&s->arena, 64 * 1024);
-    s->admins = -1;
     return s;
 }
 
@@ -22,7 +21,7 @@ void accounts_state_clear(void *state)
     struct accounts_state *s = state;
     HASH_CLEAR(hh, s->claims);
     HASH_CLEAR(hh, s->accounts);
-    s->admins = -1;
+    s->admins_loaded = false;
     arena_reset(&s->arena);
 }
 

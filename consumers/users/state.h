@@ -50,7 +50,7 @@ struct accounts_state {
     struct arena arena;
     struct claim *claims;
     struct account *accounts;
-    int64_t admins; /* accounts with the role; -1: not loaded */
+    bool admins_loaded; /* every account with the role is in `accounts` */
 };
 
 void *accounts_state_create(void);

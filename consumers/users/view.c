@@ -42,12 +42,13 @@ static const struct pg_statement search_accounts = {
     " ORDER BY t.term, t.user_id LIMIT $5::int",
 };
 
-/* $2: now; $3: those below, $4: how many. */
+/* $2: now; $3: those below, $4: how many; $5: those that began later. */
 static const struct pg_statement list_sessions = {
     "users_list_sessions",
     "SELECT s.session_id, s.device, s.address, s.created_at, COALESCE(s.refreshed_at, s.created_at), s.expires_at"
     "  FROM users.sessions s JOIN users.accounts a ON a.user_id = s.user_id"
     " WHERE s.user_id = $1 AND s.session_id < $3::uuid AND s.ended_at IS NULL AND s.expires_at > $2::timestamptz"
+    "   AND s.created_at > $5::timestamptz"
     "   AND (s.account_epoch = a.session_epoch OR s.session_id = a.kept_session)"
     " ORDER BY s.session_id DESC LIMIT $4::int",
 };
@@ -263,8 +264,8 @@ void account_json(struct json *j, const struct account_view *a, enum account_aud
 
 /* --- sessions --- */
 
-err session_list(struct pg *pg, struct arena *arena, struct uuid user, int64_t now_ms, struct uuid before, int limit,
-                 struct session_view **ret, size_t *ret_count)
+err session_list(struct pg *pg, struct arena *arena, struct uuid user, int64_t now_ms, int64_t begun_ms,
+                 struct uuid before, int limit, struct session_view **ret, size_t *ret_count)
 {
     if (uuid_is_nil(before))
         memset(&before, 0xFF, sizeof before);
@@ -273,6 +274,7 @@ err session_list(struct pg *pg, struct arena *arena, struct uuid user, int64_t n
     pg_arg_time(&args, now_ms);
     pg_arg_uuid(&args, before);
     pg_arg_int4(&args, limit);
+    pg_arg_time(&args, begun_ms);
     PGresult *r;
     TRY(pg_query(pg, &list_sessions, &args, &r));
     const int rows = PQntuples(r);

@@ -103,9 +103,10 @@ struct session_view {
     struct str device, address; /* of the newest use that said so; empty when erased */
     int64_t created_at, last_used_at, expires_at;
 };
-/* Those of a person that are live, newest first, by id, those below `before` (nil: from the newest). */
-MUST_CHECK err session_list(struct pg *pg, struct arena *arena, struct uuid user, int64_t now_ms, struct uuid before,
-                            int limit, struct session_view **ret, size_t *ret_count);
+/* Those of a person that are live and began after begun_ms, newest first, by id, those below `before` (nil: from the
+ * newest). */
+MUST_CHECK err session_list(struct pg *pg, struct arena *arena, struct uuid user, int64_t now_ms, int64_t begun_ms,
+                            struct uuid before, int limit, struct session_view **ret, size_t *ret_count);
 /* {id, device, address, createdAt, lastUsedAt, expiresAt, current} */
 void session_json(struct json *j, const struct session_view *s, bool current);
 

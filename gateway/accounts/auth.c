@@ -61,14 +61,17 @@ static enum request_step register_hash(struct request *r, struct pool_thread *th
         return REQUEST_DONE;
     }
     struct account_view *a = &l->account;
+    struct str username_index = login_username_index(r, a->username), email_index = login_email_index(r, a->email);
+    login_bind_key(r, uuid_nil, username_index);
+    login_bind_key(r, uuid_nil, email_index);
     struct accounts_command *c = ARENA_NEW(&r->arena, struct accounts_command);
     c->type = ACCOUNTS_REGISTER_ACCOUNT;
     c->register_account = (struct register_account){
         .user_id = user_id,
         .username = { .clear = a->username },
-        .username_index = login_username_index(r, a->username),
+        .username_index = username_index,
         .email = { .clear = a->email },
-        .email_index = login_email_index(r, a->email),
+        .email_index = email_index,
         .first_name = { .clear = a->first_name },
         .last_name = { .clear = a->last_name },
         .password_hash = { .clear = str_of(hash) },

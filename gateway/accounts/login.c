@@ -69,7 +69,7 @@ enum request_step login_answer(struct request *r, const struct login *l, int64_t
     json_field_str(&j, "refreshToken", str_of(refresh));
     sodium_memzero(refresh, sizeof refresh);
     json_field_str(&j, "tokenType", STR("Bearer"));
-    json_field_int(&j, "expiresIn", token_access_ttl_s(g->tokens));
+    json_field_int(&j, "expiresIn", token_access_end(g->tokens, &claims, issued_at) / 1000 - issued_at / 1000);
     json_close(&j, '}');
     return REQUEST_DONE;
 }
@@ -99,13 +99,24 @@ enum request_step login_start_session(struct request *r, struct login *l)
         .session_id = l->token.session_id,
         .user_id = l->account.id,
         .refresh_hash = login_token_hash(r, &l->token),
-        .expires_at = r->received_at + token_refresh_ttl_s(r->gateway->tokens) * 1000,
+        .expires_at = token_refresh_end(r->gateway->tokens, l->token.session_id, r->received_at),
         .account_epoch = l->account.session_epoch,
         .device = { .clear = l->device },
         .address = { .clear = l->address },
         .request_id = str_of(r->request_id),
     };
     return dispatch_command(r, &sessions_stream, (struct any_record *)c, l->account.id, session_started);
+}
+
+void login_bind_key(struct request *r, struct uuid named, struct str what)
+{
+    if (!r->has_idempotency_key)
+        return;
+    struct buf text = { 0 };
+    buf_append(&text, (const char *)r->command_id.bytes, sizeof r->command_id.bytes);
+    buf_append(&text, what.ptr, what.len);
+    r->command_id = uuid_v5(named, buf_view(&text));
+    buf_finish(&text);
 }
 
 static struct str blind_index(struct request *r, struct str normalised)

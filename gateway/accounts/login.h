@@ -16,6 +16,7 @@ struct login {
     int64_t begun_us; /* clock_mono_us */
     struct attempt attempt;
     struct refresh_token presented, token; /* token: the one to answer with */
+    bool unanswered;                       /* the same refresh was answered 202 before */
     int status;                            /* of the answer */
 };
 
@@ -32,6 +33,10 @@ enum request_step login_start_session(struct request *r, struct login *l);
 
 /* {user, accessToken, refreshToken, tokenType, expiresIn}; the access token counts from issued_at (Unix ms). */
 enum request_step login_answer(struct request *r, const struct login *l, int64_t issued_at);
+
+/* Nobody is logged in here, so the Idempotency-Key alone would be shared by everyone who chose the same one: makes the
+ * command's id anew from it and from `what` the request names (in all its bytes). Without a key nothing changes. */
+void login_bind_key(struct request *r, struct uuid named, struct str what);
 
 /* 32 bytes each, in r->arena. */
 struct str login_username_index(struct request *r, struct str username);

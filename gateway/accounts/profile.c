@@ -143,11 +143,7 @@ static int64_t expected_version(const struct request *r, const struct change *ch
      * client named no version, it is merged anew (profile_changed). */
     if (!change->match.given)
         return r->route->method == PATCH ? now->version : -1;
-    for (size_t i = 0; i < change->match.count; i++)
-        if (change->match.versions[i] == now->version)
-            return now->version;
-    /* Decided all the same: it may be a repetition of a request that was accepted. */
-    return change->match.versions[0];
+    return if_match_expects(&change->match, now->version);
 }
 
 static dispatch_then profile_changed;

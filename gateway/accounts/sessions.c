@@ -1,6 +1,7 @@
 /* sessions: exchange the refresh token, log out here or everywhere; the list of one's sessions and the end of any. */
 #include "gateway/accounts/account.h"
 #include "gateway/accounts/login.h"
+#include "gateway/commands/accepted.h"
 #include "gateway/limits/rate_limits.h"
 #include "gateway/list.h"
 #include "gateway/resources.h"
@@ -55,7 +56,7 @@ static enum request_step refresh_send(struct request *r, struct login *l)
         .presented_hash = login_token_hash(r, &l->presented),
         .presented_generation = l->presented.generation,
         .refresh_hash = login_token_hash(r, &l->token),
-        .expires_at = r->received_at + token_refresh_ttl_s(r->gateway->tokens) * 1000,
+        .expires_at = token_refresh_end(r->gateway->tokens, l->token.session_id, r->received_at),
         .device = { .clear = l->device },
         .address = { .clear = l->address },
         .request_id = str_of(r->request_id),
@@ -73,11 +74,13 @@ static enum request_step refreshed(struct request *r, const struct outcome *outc
     }
     /* A key is good for retries, not for ever: after that the old token is what it is, and is presented as such. */
     int64_t retry_ms = config_int(r->gateway->config, "auth.refresh_retry_s") * 1000;
-    if (r->received_at - fact->meta.at > retry_ms) {
+    const bool late = r->received_at - fact->meta.at > retry_ms;
+    if (late && !l->unanswered) {
         r->command_id = uuid_v7(clock_wall_ms());
         return refresh_send(r, l);
     }
-    return login_answer(r, l, fact->meta.at); /* a repetition says the same again */
+    /* A repetition says the same again; an access token of then may have expired. */
+    return login_answer(r, l, late ? r->received_at : fact->meta.at);
 }
 
 static enum request_step refresh_found(struct request *r, const struct access *access,
@@ -86,6 +89,11 @@ static enum request_step refresh_found(struct request *r, const struct access *a
     struct login *l = r->state;
     if (access->suspended) {
         access_refuse_suspended(r, access->suspended_until);
+        return REQUEST_DONE;
+    }
+    if (!access->live && token_session_end(r->gateway->tokens, access->session) <= r->received_at) {
+        problem(r, 401, "refresh_token_expired", "refreshToken", "The session is too old; log in again.");
+        response_header(r, "WWW-Authenticate", "Bearer realm=\"aether\"");
         return REQUEST_DONE;
     }
     if (!access->live || !account->known)
@@ -102,7 +110,9 @@ static void refresh_find(struct request **requests, size_t count, struct pool_th
     struct access *items = ARENA_ARRAY(&thread->arena, struct access, count);
     struct account_cache_entry *accounts = ARENA_ARRAY(&thread->arena, struct account_cache_entry, count);
     for (size_t i = 0; i < count; i++) {
-        const struct login *l = requests[i]->state;
+        struct login *l = requests[i]->state;
+        /* Whoever was answered 202 has no new token: without its key, too, the retry is that command again. */
+        l->unanswered = accepted_find_retried(g->accepted, thread, requests[i]->retried_as, &requests[i]->command_id);
         items[i] = (struct access){ .user = l->presented.user_id, .session = l->presented.session_id };
     }
     err e = access_ask(g, thread, items, count, accounts);
@@ -124,12 +134,8 @@ enum request_step auth_refresh(struct request *r)
     r->claims.user_id = l->presented.user_id; /* for limits: the token is one of ours */
     if (!rate_limits_admit(r, LIMIT_BY_USER))
         return REQUEST_DONE;
-    if (r->has_idempotency_key) {
-        /* Nobody is logged in here, so the key alone would be shared by everyone who chose the same one. */
-        char key[UUID_TEXT_LEN + 1];
-        uuid_format(r->command_id, key);
-        r->command_id = uuid_v5(l->presented.session_id, str_of(key));
-    }
+    login_bind_key(r, l->presented.session_id, (struct str){ 0 });
+    r->retried_as = uuid_v5(l->presented.session_id, login_token_hash(r, &l->presented));
     return pool_run_batched(r->gateway->reads, r, refresh_find);
 }
 
@@ -197,7 +203,8 @@ static const struct shape_field session_fields[] = {
     { "address", SHAPE_TEXT, "Where the newest use came from.", .example = "\"192.0.2.7\"" },
     { "createdAt", SHAPE_TIME, "When the person logged in." },
     { "lastUsedAt", SHAPE_TIME, "When it was refreshed last, or began." },
-    { "expiresAt", SHAPE_TIME, "When its refresh token ends." },
+    { "expiresAt", SHAPE_TIME,
+      "When its refresh token ends; a refresh moves it on, up to auth.session_max_s after the log-in." },
     { "current", SHAPE_BOOL, "Whether this request comes from it." },
     { 0 },
 };
@@ -208,8 +215,12 @@ static err sessions_load(struct request *r, struct pool_thread *thread)
     const struct list *l = r->state;
     struct session_view *sessions;
     size_t count;
-    TRY(session_list(thread->pg, &thread->arena, r->claims.user_id, clock_wall_ms(), list_after_id(l), l->limit + 1,
+    const int64_t now = clock_wall_ms(), lifetime = token_session_max_s(r->gateway->tokens) * 1000;
+    TRY(session_list(thread->pg, &thread->arena, r->claims.user_id, now, now - lifetime, list_after_id(l), l->limit + 1,
                      &sessions, &count));
+    for (size_t i = 0; i < count; i++)
+        if (sessions[i].expires_at > sessions[i].created_at + lifetime) /* it began under a longer one */
+            sessions[i].expires_at = sessions[i].created_at + lifetime;
     const size_t shown = count < (size_t)l->limit ? count : (size_t)l->limit;
     struct json j = list_open(r);
     for (size_t i = 0; i < shown; i++)

@@ -9,10 +9,12 @@
 
 #define ROWS        4096
 #define KEY_SECONDS "86400"
-#define KEY_LEN     (sizeof "aether:operation:" - 1 + UUID_TEXT_LEN)
+#define OPERATION   "operation"
+#define RETRIED     "retriedas"
+#define KEY_LEN     (sizeof "aether:" OPERATION ":" - 1 + UUID_TEXT_LEN)
 
 struct row {
-    struct uuid command_id, actor;
+    struct uuid command_id, actor, retried_as;
     int64_t at; /* Unix ms */
 };
 
@@ -37,11 +39,12 @@ void accepted_destroy(struct accepted *a)
     free(a);
 }
 
-static void key_format(struct uuid command_id, char ret[KEY_LEN + 1])
+/* `kind`: OPERATION or RETRIED, which are of one length. */
+static void key_format(const char *kind, struct uuid named, char ret[KEY_LEN + 1])
 {
     char id[UUID_TEXT_LEN + 1];
-    uuid_format(command_id, id);
-    snprintf(ret, KEY_LEN + 1, "aether:operation:%s", id);
+    uuid_format(named, id);
+    snprintf(ret, KEY_LEN + 1, "aether:%s:%s", kind, id);
 }
 
 /* --- answering --- */
@@ -64,6 +67,17 @@ static void answer(struct request *r, struct uuid command_id)
         response_header(r, "Preference-Applied", "respond-async");
 }
 
+/* The id of whoever may ask, or of the command, and when. */
+static err mark(struct redis *redis, struct arena *arena, const char *kind, struct uuid named, struct uuid value,
+                int64_t at)
+{
+    char key[KEY_LEN + 1], id[UUID_TEXT_LEN + 1];
+    key_format(kind, named, key);
+    uuid_format(value, id);
+    const char *text = arena_printf(arena, "%s %lld", id, (long long)at);
+    return redis_add(redis, 4, (struct str[]){ STR("SETEX"), { key, KEY_LEN }, STR(KEY_SECONDS), str_of(text) });
+}
+
 /* The request's state while it is on its way to be answered. */
 static void mark_and_answer(struct request **requests, size_t count, struct pool_thread *thread)
 {
@@ -71,11 +85,9 @@ static void mark_and_answer(struct request **requests, size_t count, struct pool
     err e = OK;
     for (size_t i = 0; i < count && redis && e == OK; i++) {
         const struct row *row = requests[i]->state;
-        char key[KEY_LEN + 1], id[UUID_TEXT_LEN + 1];
-        key_format(row->command_id, key);
-        uuid_format(row->actor, id);
-        const char *value = arena_printf(&thread->arena, "%s %lld", id, (long long)row->at);
-        e = redis_add(redis, 4, (struct str[]){ STR("SETEX"), { key, KEY_LEN }, STR(KEY_SECONDS), str_of(value) });
+        e = mark(redis, &thread->arena, OPERATION, row->command_id, row->actor, row->at);
+        if (e == OK && !uuid_is_nil(row->retried_as))
+            e = mark(redis, &thread->arena, RETRIED, row->retried_as, row->command_id, row->at);
     }
     if (redis && e == OK)
         e = redis_flush(redis, NULL, NULL);
@@ -89,7 +101,7 @@ void accepted_answer(struct request *r, struct uuid command_id, struct uuid acto
 {
     struct accepted *a = r->gateway->accepted;
     struct row *row = ARENA_NEW(&r->arena, struct row);
-    *row = (struct row){ command_id, actor, r->received_at };
+    *row = (struct row){ command_id, actor, r->retried_as, r->received_at };
     pthread_mutex_lock(&a->lock);
     a->rows[a->next++ % ROWS] = *row;
     pthread_mutex_unlock(&a->lock);
@@ -107,7 +119,8 @@ void accepted_answer(struct request *r, struct uuid command_id, struct uuid acto
 /* --- finding --- */
 
 struct found {
-    struct row *row;
+    struct uuid value;
+    int64_t at;
     bool found;
 };
 
@@ -117,36 +130,54 @@ static void read_marker(void *context, size_t index, const redisReply *reply)
     struct found *f = context;
     if (reply->type != REDIS_REPLY_STRING || reply->len <= UUID_TEXT_LEN)
         return;
-    f->row->at = strtoll(reply->str + UUID_TEXT_LEN, NULL, 10);
-    f->found = uuid_parse((struct str){ reply->str, UUID_TEXT_LEN }, &f->row->actor);
+    f->at = strtoll(reply->str + UUID_TEXT_LEN, NULL, 10);
+    f->found = uuid_parse((struct str){ reply->str, UUID_TEXT_LEN }, &f->value);
+}
+
+static void find_shared(struct pool_thread *thread, const char *kind, struct uuid named, struct found *f)
+{
+    struct redis *redis = pool_redis(thread);
+    if (!redis)
+        return;
+    char key[KEY_LEN + 1];
+    key_format(kind, named, key);
+    err e = redis_add(redis, 2, (struct str[]){ STR("GET"), { key, KEY_LEN } });
+    if (e == OK)
+        e = redis_flush(redis, read_marker, f);
+    if (e == RETRY)
+        pool_redis_failed(thread);
 }
 
 bool accepted_find(struct accepted *a, struct pool_thread *thread, struct uuid command_id, struct uuid *ret_actor,
                    int64_t *ret_at)
 {
-    struct row row = { 0 };
-    struct found f = { .row = &row };
+    struct found f = { .found = false };
     pthread_mutex_lock(&a->lock);
-    for (size_t i = 0; i < ROWS && !f.found; i++) {
-        if (a->rows[i].at != 0 && uuid_equal(a->rows[i].command_id, command_id)) {
-            row = a->rows[i];
-            f.found = true;
-        }
-    }
+    for (size_t i = 0; i < ROWS && !f.found; i++)
+        if (a->rows[i].at != 0 && uuid_equal(a->rows[i].command_id, command_id))
+            f = (struct found){ a->rows[i].actor, a->rows[i].at, true };
     pthread_mutex_unlock(&a->lock);
-    struct redis *redis = pool_redis(thread);
-    if (!f.found && redis) {
-        char key[KEY_LEN + 1];
-        key_format(command_id, key);
-        err e = redis_add(redis, 2, (struct str[]){ STR("GET"), { key, KEY_LEN } });
-        if (e == OK)
-            e = redis_flush(redis, read_marker, &f);
-        if (e == RETRY)
-            pool_redis_failed(thread);
-    }
+    if (!f.found)
+        find_shared(thread, OPERATION, command_id, &f);
     if (f.found) {
-        *ret_actor = row.actor;
-        *ret_at = row.at;
+        *ret_actor = f.value;
+        *ret_at = f.at;
     }
+    return f.found;
+}
+
+bool accepted_find_retried(struct accepted *a, struct pool_thread *thread, struct uuid retried_as,
+                           struct uuid *ret_command_id)
+{
+    struct found f = { .found = false };
+    pthread_mutex_lock(&a->lock);
+    for (size_t i = 0; i < ROWS && !f.found; i++)
+        if (a->rows[i].at != 0 && uuid_equal(a->rows[i].retried_as, retried_as))
+            f = (struct found){ a->rows[i].command_id, a->rows[i].at, true };
+    pthread_mutex_unlock(&a->lock);
+    if (!f.found)
+        find_shared(thread, RETRIED, retried_as, &f);
+    if (f.found)
+        *ret_command_id = f.value;
     return f.found;
 }

@@ -145,7 +145,7 @@ static void exchange_clear(struct exchange *e, struct MHD_Connection *connection
     memset(r->hash, 0, sizeof r->hash);
     r->command_id = uuid_nil;
     r->has_idempotency_key = r->respond_async = false;
-    r->fresh_subject = uuid_nil;
+    r->fresh_subject = r->retried_as = uuid_nil;
     r->received_at = r->deadline_us = 0;
     r->response.status = 0;
     r->response.content_type = r->response.security_policy = NULL;

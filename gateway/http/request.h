@@ -77,6 +77,7 @@ struct request {
     uint8_t hash[16];                        /* BLAKE2b-128 of method, path and body: meta.request_hash */
     struct uuid command_id;                  /* from Idempotency-Key (UUIDv5 of actor and key) or new (UUIDv7) */
     bool has_idempotency_key, respond_async; /* Prefer: respond-async */
+    struct uuid retried_as; /* what a retry of it is known by, whatever its command's id (accepted.h); nil: nothing */
     struct uuid
         fresh_subject;   /* has a key in the vault for the command's sake alone: withdrawn when nothing comes of it */
     int64_t received_at; /* Unix ms; meta.at */

@@ -113,7 +113,7 @@ static void fill_command(struct rooms_command *c, const struct request *r, const
             .room_id = at->room_id,
             .message_id = at->id,
             .seq = at->seq,
-            .expected_version = (int32_t)if_match_expects(&m->match, at->version),
+            .expected_version = if_match_expects_int(&m->match, at->version),
             .body = { .clear = body_str(r, "body") },
         };
         break;

@@ -5,6 +5,7 @@
 
 #include "consumers/users/cache.h"
 #include "gateway/gateway.h"
+#include "gateway/tokens/token.h"
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
 
@@ -124,6 +125,10 @@ err access_ask(struct gateway *g, struct pool_thread *thread, struct access *ite
     err e = access_check(redis, thread->pg, &thread->arena, items, count, clock_wall_ms(), accounts, &redis_failed);
     if (redis_failed)
         pool_redis_failed(thread);
+    const int64_t now = clock_wall_ms();
+    for (size_t i = 0; i < count && e == OK; i++)
+        if (token_session_end(g->tokens, items[i].session) <= now)
+            items[i].live = false;
     return e;
 }
 

@@ -23,7 +23,8 @@ void access_memory_destroy(struct access_memory *m);
 /* The HTTP server's `admit` (server.h): sets r->claims.roles; 401 session_ended, 403 account_suspended, 503. */
 enum request_step access_admit(struct request *r);
 
-/* Redis, unless it is doubted or away, and PostgreSQL behind it. RETRY: neither answers. `accounts` as access_check has
+/* Redis, unless it is doubted or away, and PostgreSQL behind it; a session older than auth.session_max_s is not live.
+ * RETRY: neither answers. `accounts` as access_check has
  * them (consumers/users/cache.h), may be NULL. */
 MUST_CHECK err access_ask(struct gateway *g, struct pool_thread *thread, struct access *items, size_t count,
                           struct account_cache_entry *accounts);

@@ -32,7 +32,7 @@ struct checked {
 struct tokens {
     struct keys *keys;
     const char *issuer, *audience;
-    int64_t access_ttl_s, refresh_ttl_s;
+    int64_t access_ttl_s, refresh_ttl_s, session_max_s;
     uint8_t derive_key[crypto_kdf_KEYBYTES];
     struct {
         pthread_mutex_t lock;
@@ -51,6 +51,8 @@ const struct setting token_settings[] = {
       .doc = "How long an access token is valid." },
     { "auth.refresh_ttl_s", SETTING_INT, .def = "604800", .min = 60, .max = 31536000, .unit = "s",
       .doc = "How long a refresh token is valid." },
+    { "auth.session_max_s", SETTING_INT, .def = "7776000", .min = 5, .max = 315360000, .unit = "s",
+      .doc = "How long a session lasts, however often it is refreshed; then the person logs in anew." },
     { 0 },
 };
 
@@ -84,6 +86,7 @@ err tokens_create(const struct config *config, struct tokens **ret)
     t->audience = config_text(config, "auth.audience");
     t->access_ttl_s = config_int(config, "auth.access_ttl_s");
     t->refresh_ttl_s = config_int(config, "auth.refresh_ttl_s");
+    t->session_max_s = config_int(config, "auth.session_max_s");
     for (size_t i = 0; i < CACHE_LOCKS; i++)
         pthread_mutex_init(&t->locks[i].lock, NULL);
     err e = secret_read(config, t->derive_key);
@@ -109,14 +112,30 @@ void tokens_destroy(struct tokens *t)
     free(t);
 }
 
-int64_t token_access_ttl_s(const struct tokens *t)
+int64_t token_session_max_s(const struct tokens *t)
 {
-    return t->access_ttl_s;
+    return t->session_max_s;
 }
 
-int64_t token_refresh_ttl_s(const struct tokens *t)
+static int64_t earlier(int64_t a, int64_t b)
 {
-    return t->refresh_ttl_s;
+    return a < b ? a : b;
+}
+
+int64_t token_session_end(const struct tokens *t, struct uuid session)
+{
+    return uuid_v7_time(session) + t->session_max_s * 1000;
+}
+
+int64_t token_refresh_end(const struct tokens *t, struct uuid session, int64_t now_ms)
+{
+    return earlier(now_ms + t->refresh_ttl_s * 1000, token_session_end(t, session));
+}
+
+int64_t token_access_end(const struct tokens *t, const struct claims *claims, int64_t now_ms)
+{
+    const int64_t end_s = token_session_end(t, claims->session_id) / 1000;
+    return earlier(now_ms / 1000 + t->access_ttl_s, end_s) * 1000;
 }
 
 void token_derive_key(const struct tokens *t, const char purpose[8], uint8_t ret_key[32])
@@ -143,7 +162,7 @@ static void header_write(struct json *j, const struct key *key)
     json_close(j, '}');
 }
 
-static void claims_write(struct json *j, const struct tokens *t, const struct claims *claims, int64_t now_s)
+static void claims_write(struct json *j, const struct tokens *t, const struct claims *claims, int64_t now_ms)
 {
     json_open(j, '{');
     json_field_str(j, "iss", str_of(t->issuer));
@@ -157,8 +176,8 @@ static void claims_write(struct json *j, const struct tokens *t, const struct cl
         if (claims->roles & role_names[i].bit)
             json_str(j, str_of(role_names[i].name));
     json_close(j, ']');
-    json_field_int(j, "iat", now_s);
-    json_field_int(j, "exp", now_s + t->access_ttl_s);
+    json_field_int(j, "iat", now_ms / 1000);
+    json_field_int(j, "exp", token_access_end(t, claims, now_ms) / 1000);
     json_close(j, '}');
 }
 
@@ -172,7 +191,7 @@ err token_issue(struct tokens *t, const struct claims *claims, int64_t now_ms, s
     buf_char(&text, '.');
     buf_clear(&part);
     j = json_writer(&part);
-    claims_write(&j, t, claims, now_ms / 1000);
+    claims_write(&j, t, claims, now_ms);
     part_append(&text, &part);
     uint8_t signature[KEY_SIGNATURE_LEN];
     err e = key_sign(key, buf_view(&text), signature);

@@ -16,13 +16,19 @@ extern const struct setting token_settings[]; /* auth.secret, auth.issuer, auth.
 
 MUST_CHECK err tokens_create(const struct config *config, struct tokens **ret);
 void tokens_destroy(struct tokens *t);
-int64_t token_access_ttl_s(const struct tokens *t);
-int64_t token_refresh_ttl_s(const struct tokens *t);
+int64_t token_session_max_s(const struct tokens *t);
+
+/* When a session ends at the latest, Unix ms: auth.session_max_s after it began, which its id (UUIDv7) says. */
+int64_t token_session_end(const struct tokens *t, struct uuid session);
+/* When a refresh token of the session that is issued now ends. */
+int64_t token_refresh_end(const struct tokens *t, struct uuid session, int64_t now_ms);
+/* When an access token that is issued now ends, to the second. */
+int64_t token_access_end(const struct tokens *t, const struct claims *claims, int64_t now_ms);
 
 /* A key derived from auth.secret for another use; `purpose` has 8 characters. */
 void token_derive_key(const struct tokens *t, const char purpose[8], uint8_t ret_key[32]);
 
-/* An access token that ends auth.access_ttl_s after now_ms; in the arena. */
+/* An access token that ends auth.access_ttl_s after now_ms, or with its session; in the arena. */
 MUST_CHECK err token_issue(struct tokens *t, const struct claims *claims, int64_t now_ms, struct arena *arena,
                            struct str *ret);
 

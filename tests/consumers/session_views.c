@@ -19,7 +19,7 @@ START_TEST(sessions_that_are_live_are_listed_newest_first)
     replayed(6, 1);
     struct session_view *views;
     size_t count;
-    ck_assert_int_eq(session_list(db.pg, &arena, id('u', 1), NOON + 1, uuid_nil, 10, &views, &count), OK);
+    ck_assert_int_eq(session_list(db.pg, &arena, id('u', 1), NOON + 1, 0, uuid_nil, 10, &views, &count), OK);
     ck_assert_uint_eq(count, 2);
     struct buf out = { 0 };
     struct json j = json_writer(&out);
@@ -30,13 +30,13 @@ START_TEST(sessions_that_are_live_are_listed_newest_first)
                      "\"expiresAt\":\"2026-01-03T12:00:00.123Z\",\"current\":true}");
     buf_finish(&out);
     ck_assert(uuid_equal(views[1].id, id('s', 2)) && str_equal(views[1].device, STR("curl")));
-    ck_assert_int_eq(session_list(db.pg, &arena, id('u', 1), NOON + 1, uuid_nil, 1, &views, &count), OK);
+    ck_assert_int_eq(session_list(db.pg, &arena, id('u', 1), NOON + 1, 0, uuid_nil, 1, &views, &count), OK);
     ck_assert(count == 1 && uuid_equal(views[0].id, id('s', 3)));
-    ck_assert_int_eq(session_list(db.pg, &arena, id('u', 1), NOON + 1, views[0].id, 1, &views, &count), OK);
+    ck_assert_int_eq(session_list(db.pg, &arena, id('u', 1), NOON + 1, 0, views[0].id, 1, &views, &count), OK);
     ck_assert(count == 1 && uuid_equal(views[0].id, id('s', 2)));
-    ck_assert_int_eq(session_list(db.pg, &arena, id('u', 1), NOON + 1, views[0].id, 1, &views, &count), OK);
+    ck_assert_int_eq(session_list(db.pg, &arena, id('u', 1), NOON + 1, 0, views[0].id, 1, &views, &count), OK);
     ck_assert_uint_eq(count, 0);
-    ck_assert_int_eq(session_list(db.pg, &arena, id('u', 2), NOON, uuid_nil, 10, &views, &count), OK);
+    ck_assert_int_eq(session_list(db.pg, &arena, id('u', 2), NOON, 0, uuid_nil, 10, &views, &count), OK);
     ck_assert_uint_eq(count, 0);
 }
 END_TEST

@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 import log
-from client import Client, Person, in_threads
+from client import PASSWORD, Client, Person, in_threads
 from stack import wait_until
 
 
@@ -35,6 +35,23 @@ def test_another_request_under_the_same_key_is_422(ada, room):
         assert other.status == 422 and other.code == "idempotency_key_reused", other
     assert ada.insist("POST", f"/rooms/{room}/messages", {"body": "one thing"}, key=key).json == first.json
     assert count(ada, room, "another") == 0
+
+
+def test_two_people_who_register_under_the_same_key_are_two_accounts(urls):
+    """Nobody is logged in here: what they name tells them apart."""
+    key, (one, other) = "one-key-" + uuid.uuid4().hex, (Person(urls), Person(urls))
+    answers = [person.insist("POST", "/auth/register", person.registration(), key=key) for person in (one, other, one)]
+    assert [answer.status for answer in answers] == [201] * 3, answers
+    names = [answer.json["user"]["username"] for answer in answers]
+    assert names == [one.username, other.username, one.username]
+    assert answers[0].json["user"]["id"] == answers[2].json["user"]["id"] != answers[1].json["user"]["id"]
+    same_name = {**other.registration(), "username": one.username, "email": "other-" + one.email}
+    answer = other.insist("POST", "/auth/register", same_name, key=key)
+    assert answer.status == 409 and answer.code == "username_taken", answer
+    for device in (one, other):
+        session = device.insist("POST", "/auth/login", {"username": device.username, "password": PASSWORD}, key=key)
+        refreshed = device.insist("POST", "/auth/refresh", {"refreshToken": session.json["refreshToken"]}, key=key)
+        assert session.json["user"]["username"] == refreshed.json["user"]["username"] == device.username
 
 
 def test_two_people_may_use_the_same_key(ada, ben, room):

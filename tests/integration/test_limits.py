@@ -19,7 +19,7 @@ addresses = (f"198.51.{100 + i // 250}.{i % 250 + 1}" for i in itertools.count()
 def ask(url, address=None, path="/auth/login", body=NOBODY, header="X-Forwarded-For", token=None, method="POST"):
     client = Client([url])
     client.token = token
-    return client.request(method, path, body if method == "POST" else None, headers={header: address} if address else {})
+    return client.request(method, path, None if method == "GET" else body, headers={header: address} if address else {})
 
 
 def allowed(answers):

@@ -1,6 +1,7 @@
 """Sessions: a refresh token is good once and its theft shows; whoever is logged out is out within a second, everywhere."""
 
 import base64
+import datetime
 import json
 import time
 import uuid
@@ -23,6 +24,13 @@ class Device(Client):
         answer = self.post("/auth/login", {"username": name, "password": password}, headers={"User-Agent": agent})
         assert answer.status == 200, answer
         self.take(answer)
+
+    def at(self, url):
+        """The same session, at another gateway."""
+        other = object.__new__(Device)
+        Client.__init__(other, [url])
+        other.token, other.refresh_token = self.token, self.refresh_token
+        return other
 
     def take(self, answer):
         self.token, self.refresh_token = answer.json["accessToken"], answer.json["refreshToken"]
@@ -117,6 +125,49 @@ def test_a_repetition_that_comes_late_is_a_replay(device):
     assert device.refresh(old, key).status == 200 and device.is_in()
     wait_until(lambda: device.refresh(old, key).status == 401, 5, "the key is good no longer")
     assert is_out_within_a_second(device)
+
+
+@pytest.mark.parametrize("key", [None, "with-a-key"])
+def test_a_refresh_that_was_answered_202_goes_on_when_it_is_tried_again_without_a_key(mended, another_gateway, device, key):
+    """Also where another gateway is asked, and late: whoever was answered 202 has no new token yet."""
+    hasty = device.at(another_gateway({"gateway.deadline_ms": 1000}))
+    with mended.paused(*(worker["pid"] for worker in mended.workers("users"))):
+        answer = hasty.refresh(key=key and key + device.session())
+        assert answer.status == 202 and answer.json["status"] == "pending", answer
+        time.sleep(2.1)  # the setting auth.refresh_retry_s: what passes now is time, no condition
+    old = device.refresh_token
+    answer = wait_until(lambda: (again := device.refresh()).status == 200 and again, 10, "the outcome of the first one")
+    assert device.refresh().json["refreshToken"] == answer.json["refreshToken"], "as often as one likes"
+    device.take(answer)
+    assert device.is_in() and device.take(device.refresh()).status == 200
+    assert device.refresh(device.refresh(old).json["refreshToken"]).status == 401, "what came of it is good once, as ever"
+    assert is_out_within_a_second(device)
+
+
+def test_a_session_ends_with_its_greatest_age_however_often_it_is_refreshed(urls, another_gateway, person, device):
+    """`device` began where sessions may grow old; where they may not it is refused by refresh, access, feed and list alike."""
+    strict = another_gateway({"auth.session_max_s": 5, "auth.access_ttl_s": 900})
+    young = Device([strict], person.username)
+    assert json.loads(base64.urlsafe_b64decode(young.token.split(".")[1] + "=="))["exp"] <= time.time() + 5
+    began = time.time()
+    while time.time() < began + 3:
+        assert young.take(young.refresh()).json["expiresIn"] <= 5
+        listed = {session["id"]: session for session in young.get("/users/me/sessions").json["items"]}
+        ends = [datetime.datetime.fromisoformat(listed[young.session()][name]) for name in ("createdAt", "expiresAt")]
+        assert abs((ends[1] - ends[0]).total_seconds() - 5) < 0.5, "a refresh does not move it on"
+        time.sleep(0.3)
+    old = device.at(strict)
+    wait_until(lambda: not old.is_in(), 10, "the session has the greatest age")
+    assert old.get("/users/me").code == "session_ended" and old.get("/live").code == "session_ended"
+    answer = old.refresh()
+    assert answer.status == 401 and answer.code == "refresh_token_expired", answer
+    wait_until(lambda: not young.is_in(), 10, "this one too")
+    assert young.get("/users/me").code == "invalid_token", "an access token ends with the second"
+    answer = wait_until(lambda: again if (again := young.refresh()).status == 401 else young.take(again) and None, 5, "its last second is over")
+    assert answer.code == "refresh_token_expired", answer
+    again = Device([strict], person.username)
+    assert [session["id"] for session in again.get("/users/me/sessions").json["items"]] == [again.session()]
+    assert device.is_in() and device.refresh().status == 200, "elsewhere it goes on"
 
 
 def test_a_token_that_we_did_not_issue_never_reaches_the_log(stack, device):

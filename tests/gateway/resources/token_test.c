@@ -256,7 +256,7 @@ START_TEST(more_tokens_than_are_remembered_are_all_checked_right)
     struct str good[64], bad[64];
     for (int i = 0; i < 64; i++) {
         struct claims c = claims;
-        c.session_id.bytes[0] = (uint8_t)i;
+        c.session_id.bytes[15] = (uint8_t)i;
         ck_assert_int_eq(token_issue(tokens, &c, NOW, &arena, &good[i]), OK);
     }
     for (int i = 0; i < 6000; i++) { /* more than there are places */
@@ -268,7 +268,7 @@ START_TEST(more_tokens_than_are_remembered_are_all_checked_right)
         ck_assert(uuid_equal(ret.user_id, c.user_id));
         int k = i % 64;
         ck_assert_int_eq(token_check(tokens, good[k], NOW, &ret), OK);
-        ck_assert_int_eq(ret.session_id.bytes[0], k);
+        ck_assert_int_eq(ret.session_id.bytes[15], k);
         bad[k] = (struct str){ good[k].ptr, good[k].len - 1 };
         ck_assert_int_eq(check(bad[k]), REJECT);
     }
@@ -314,6 +314,36 @@ START_TEST(a_secret_that_is_too_short_or_no_base64_is_named)
 }
 END_TEST
 
+/* The session's id says when it began; it lasts ninety days. */
+START_TEST(no_token_outlives_its_session)
+{
+    const int64_t lifetime = INT64_C(7776000000);
+    static const struct {
+        int64_t age_ms, access_ms, refresh_ms; /* what is left of each token */
+    } rows[] = {
+        { 0, 900000, 604800000 },
+        { INT64_C(7776000000) - 604800000, 900000, 604800000 },
+        { INT64_C(7776000000) - 604799000, 900000, 604799000 },
+        { INT64_C(7776000000) - 900000, 900000, 900000 },
+        { INT64_C(7776000000) - 899000, 899000, 899000 },
+        { INT64_C(7776000000) - 1000, 1000, 1000 },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct claims c = claims, ret;
+        c.session_id = uuid_v7(NOW - rows[i].age_ms);
+        struct str token;
+        ck_assert_int_eq(token_session_end(tokens, c.session_id), NOW - rows[i].age_ms + lifetime);
+        ck_assert_int_eq(token_refresh_end(tokens, c.session_id, NOW), NOW + rows[i].refresh_ms);
+        ck_assert_int_eq(token_access_end(tokens, &c, NOW), NOW + rows[i].access_ms);
+        ck_assert_int_eq(token_issue(tokens, &c, NOW, &arena, &token), OK);
+        ck_assert_int_eq(token_check(tokens, token, NOW, &ret), OK);
+        ck_assert_int_eq(ret.expires_at, NOW + rows[i].access_ms);
+        ck_assert_int_eq(token_check(tokens, token, NOW + rows[i].access_ms, &ret), REJECT);
+    }
+    ck_assert_msg(token_session_end(tokens, uuid_nil) < NOW, "an id that says no time is of no session");
+}
+END_TEST
+
 static void add(TCase *tests)
 {
     tcase_add_checked_fixture(tests, set_up, tear_down);
@@ -325,6 +355,7 @@ static void add(TCase *tests)
     tcase_add_test(tests, another_key_under_our_kid_is_refused);
     tcase_add_test(tests, a_token_that_was_cut_or_changed_anywhere_is_refused);
     tcase_add_test(tests, noise_is_refused);
+    tcase_add_test(tests, no_token_outlives_its_session);
     tcase_add_test(tests, more_tokens_than_are_remembered_are_all_checked_right);
     tcase_add_test(tests, a_token_is_good_as_long_as_its_key_lies_in_the_folder);
     tcase_add_test(tests, a_secret_that_is_too_short_or_no_base64_is_named);
