@@ -177,7 +177,7 @@ const struct route routes[] = {
       "Take a message back: one's own, or as who moderates the room. Its number stays.", .answers = ANSWERS({ 204 }),
       .problems = MESSAGE_PROBLEMS "not_the_sender" },
     { GET, "/api/v1/rooms/{room}/messages/{message}/versions", "message_versions", AUTH_USER, NULL, message_versions,
-      "What a message has said, also after it was deleted: for its sender and who moderates.",
+      "What a message has said, also after it was deleted: for its sender and who moderates.", .query = list_query,
       .answers = ANSWERS({ 200, &version_shape, .page = true }),
       .problems = "message_not_found not_a_member room_role_required" },
     { GET, "/api/v1/rooms/{room}/messages/{message}/thread", "message_thread", AUTH_USER, NULL, message_thread,

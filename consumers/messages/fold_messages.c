@@ -41,6 +41,23 @@ static const struct pg_statement keep_originals = {
     "  WHERE m.version = 1",
 };
 
+/* What has expired has said nothing. */
+static const struct pg_statement delete_versions = {
+    "messages_delete_versions",
+    "DELETE FROM messages.message_versions v USING unnest($1::uuid[], $2::bigint[]) AS c (room_id, seq)"
+    " WHERE v.room_id = c.room_id AND v.seq = c.seq",
+};
+
+/* Each deleted message counts in one block of each level (tables.sql). */
+static const struct pg_statement count_deleted = {
+    "messages_count_deleted",
+    "INSERT INTO messages.deleted_counts AS d (room_id, level, block, count)"
+    " SELECT c.room_id, l.level, (c.seq - 1) >> (8 * l.level), count(*)"
+    "   FROM unnest($1::uuid[], $2::bigint[]) AS c (room_id, seq) CROSS JOIN generate_series(1, 3) AS l (level)"
+    "  GROUP BY 1, 2, 3"
+    "     ON CONFLICT (room_id, level, block) DO UPDATE SET count = d.count + EXCLUDED.count",
+};
+
 static const struct pg_statement insert_versions = {
     "messages_insert_versions",
     "INSERT INTO messages.message_versions (room_id, seq, version, at, position, body)"
@@ -287,14 +304,19 @@ static err fold_keys(struct pg *pg, struct arena *arena, const struct changes *c
     return pg_batch_add(pg, statement, &args);
 }
 
-static bool text_changes(const struct message_change *m)
-{
-    return m->edited || m->deleted;
-}
-
 static bool is_deleted(const struct message_change *m)
 {
     return m->deleted != NULL;
+}
+
+static bool is_expired(const struct message_change *m)
+{
+    return m->deleted && m->deleted->expired;
+}
+
+static bool text_changes(const struct message_change *m)
+{
+    return (m->edited || m->deleted) && !is_expired(m);
 }
 
 static bool is_reacted(const struct message_change *m)
@@ -464,6 +486,8 @@ err fold_messages(struct pg *pg, struct arena *arena, const struct changes *c, c
         TRY(fold_reactions(pg, arena, c, false));
         TRY(fold_reactions(pg, arena, c, true));
     }
+    TRY(fold_keys(pg, arena, c, &delete_versions, is_expired));
+    TRY(fold_keys(pg, arena, c, &count_deleted, is_deleted));
     TRY(fold_keys(pg, arena, c, &delete_all_reactions, is_deleted));
     TRY(fold_keys(pg, arena, c, &render_reactions, is_reacted));
     return fold_keys(pg, arena, c, &delete_expiring, is_deleted);

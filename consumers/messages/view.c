@@ -40,13 +40,23 @@ const struct pg_statement sql_find_room = {
     "  LEFT JOIN LATERAL (SELECT o.seq FROM messages.messages o"                                                       \
     "       WHERE " READ " < LEAST(u.posted_block * 64, r.last_seq) AND o.room_id = r.room_id"                         \
     "         AND o.seq > GREATEST(k.seq, u.joined_seq, (u.posted_block - 1) * 64) AND o.seq <= u.posted_block * 64"   \
-    "         AND o.sender_id = u.user_id ORDER BY o.seq DESC LIMIT 1) AS own ON true"
-#define SEEN "GREATEST(k.seq, u.joined_seq, own.seq)"
+    "         AND o.sender_id = u.user_id ORDER BY o.seq DESC LIMIT 1) AS own ON true"                                 \
+    " CROSS JOIN LATERAL (SELECT GREATEST(k.seq, u.joined_seq, own.seq) AS seq) AS seen"
 
-/* What is unread are the numbers after that, but for those that were deleted: nothing is counted but these. */
+/* What is unread are the numbers after that, but for those that were deleted. Of these only the ones in the same block
+ * of 256 numbers are counted; blocks of 256, 256² and 256³ have been (messages.deleted_counts), and of each size those
+ * up to the end of the next larger block are added: less than 256 rows a size, and none that lies ahead of the room. */
+#define DELETED_IN_BLOCK                                                                                               \
+    "(SELECT count(*) FROM messages.messages d"                                                                        \
+    "  WHERE r.last_seq > seen.seq AND d.room_id = r.room_id AND d.deleted_at IS NOT NULL"                             \
+    "    AND d.seq > seen.seq AND d.seq <= ((seen.seq >> 8) + 1) << 8)"
+#define DELETED_IN_BLOCKS(level, bits, bits_above)                                                                     \
+    "COALESCE((SELECT sum(n.count) FROM messages.deleted_counts n"                                                     \
+    "  WHERE r.last_seq > ((seen.seq >> " bits ") + 1) << " bits " AND n.room_id = r.room_id AND n.level = " level     \
+    "    AND n.block > seen.seq >> " bits " AND n.block < ((seen.seq >> " bits_above ") + 1) << 8), 0)"
 #define UNREAD                                                                                                         \
-    "r.last_seq - " SEEN " - (SELECT count(*) FROM messages.messages d"                                                \
-    " WHERE r.last_seq > " SEEN " AND d.room_id = r.room_id AND d.deleted_at IS NOT NULL AND d.seq > " SEEN ")"
+    "r.last_seq - seen.seq - " DELETED_IN_BLOCK " - " DELETED_IN_BLOCKS("1", "8", "16") " - " DELETED_IN_BLOCKS(       \
+        "2", "16", "24") " - " DELETED_IN_BLOCKS("3", "24", "32")
 #define WITH_UNREAD                                                                                                    \
     WITH_SEEN                                                                                                          \
     "  LEFT JOIN messages.messages m ON m.room_id = r.room_id AND m.seq = r.last_seq AND u.user_id IS NOT NULL"
@@ -135,7 +145,7 @@ static const struct pg_statement list_bans = {
 /* $1 room. A mark beyond the last message says no more than that. */
 static const struct pg_statement list_read = {
     "messages_list_read",
-    "SELECT u.user_id, LEAST(" SEEN ", r.last_seq)"
+    "SELECT u.user_id, LEAST(seen.seq, r.last_seq)"
     "  FROM messages.rooms r JOIN messages.members u ON u.room_id = r.room_id"
     "" WITH_SEEN " WHERE r.room_id = $1 ORDER BY u.user_id LIMIT 50",
 };

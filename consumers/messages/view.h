@@ -145,19 +145,21 @@ MUST_CHECK err pin_list(struct pg *pg, struct arena *arena, struct uuid room, in
                         struct message_view **ret, size_t *ret_count);
 
 /* As the room was after the fact at `position` (-1: at `time`, Unix ms): messages posted by then, `limit` of them
- * before number `before` (0: the newest), with the texts of then. What has been deleted since is shown deleted unless
- * `with_deleted`. No reactions and pins. */
-MUST_CHECK err message_page_as_of(struct pg *pg, struct arena *arena, struct uuid room, int64_t position, int64_t time,
-                                  int64_t before, int limit, bool with_deleted, struct message_view **ret,
-                                  size_t *ret_count);
+ * before number `before` (0: the newest). The sender, and who `moderates`, is shown the texts of then, also of what was
+ * deleted since; everybody else, and of what has expired everybody, what is there now. No reactions and pins. A few
+ * dozen rows are read on the way, however many lie between then and now. */
+MUST_CHECK err message_page_as_of(struct pg *pg, struct arena *arena, struct uuid room, struct uuid viewer,
+                                  bool moderates, int64_t position, int64_t time, int64_t before, int limit,
+                                  struct message_view **ret, size_t *ret_count);
 
 struct version_view {
     int32_t version;
     int64_t at;
     struct str body; /* empty when erased */
 };
-/* All texts of a message that was edited or deleted, the oldest first; none of one that was not. */
-MUST_CHECK err version_list(struct pg *pg, struct arena *arena, struct uuid room, int64_t seq,
+/* The texts of a message that was edited or deleted, by version, after `after`; none of one that was not, or has
+ * expired. */
+MUST_CHECK err version_list(struct pg *pg, struct arena *arena, struct uuid room, int64_t seq, int64_t after, int limit,
                             struct version_view **ret, size_t *ret_count);
 
 struct scheduled_view {

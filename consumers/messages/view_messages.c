@@ -50,32 +50,67 @@ static const struct pg_statement find_message = {
     "SELECT " MESSAGE_COLUMNS ", m.room_id FROM messages.messages m WHERE message_id = $1",
 };
 
-/* $1 room, $2 position (NULL: by time), $3 time, $4 before this number, $5 limit, $6 texts of what was deleted since. A
- * version is the text then when the next one came later. */
+/* $1 room, $2 position (NULL: by time), $3 time, $4 before this number, $5 limit, $6 viewer, $7 whether they moderate.
+ *
+ * The numbers of a room are in the order of positions, and of time but for what the clocks of gateways differ: the last
+ * message of then is found by bisecting on the number, and so is the version of then on its own number. Who may not
+ * read earlier versions is shown the text of now; what was deleted since is shown as it was to who may, if its text was
+ * kept (not of what has expired). */
+#define BY_THEN(position, time)                                                                                        \
+    "CASE WHEN $2::bigint IS NULL THEN " time " <= $3::timestamptz ELSE " position " <= $2 END"
 static const struct pg_statement messages_as_of = {
     "messages_page_as_of",
-    "SELECT m.message_id, m.seq, m.sender_id, m.posted_at, CASE WHEN v.version > 1 THEN v.at END,"
-    "       CASE WHEN $6 AND m.deleted_at IS NOT NULL AND gone.then IS NOT TRUE THEN NULL ELSE m.deleted_at END,"
-    "       CASE WHEN m.deleted_at IS NULL OR ($6 AND gone.then IS NOT TRUE)"
-    "            THEN CASE WHEN v.version IS NULL THEN m.body ELSE v.body END END,"
-    "       COALESCE(v.version, 1), m.reply_to, m.thread, 0, NULL::timestamptz, NULL::bytea, false, m.forwarded_room,"
-    "       m.forwarded_message, m.forwarded_sender, NULL::text"
-    "  FROM messages.messages m"
-    "  LEFT JOIN LATERAL (SELECT version, at, body FROM messages.message_versions v"
-    "                      WHERE v.room_id = m.room_id AND v.seq = m.seq AND (v.position <= $2 OR ($2 IS NULL AND v.at "
-    "<= $3))"
-    "                      ORDER BY version DESC LIMIT 1) AS v ON true"
-    "  CROSS JOIN LATERAL (SELECT CASE WHEN $2 IS NULL THEN m.deleted_at <= $3 ELSE m.changed_position <= $2 END AS "
-    "then)"
-    "        AS gone"
-    " WHERE m.room_id = $1 AND m.seq < $4 AND (m.position <= $2 OR ($2 IS NULL AND m.posted_at <= $3))"
-    " ORDER BY m.seq DESC LIMIT $5",
+    "WITH RECURSIVE numbers (low, high) AS ("
+    "  SELECT 0::bigint, LEAST($4::bigint, r.last_seq + 1) FROM messages.rooms r WHERE r.room_id = $1"
+    "  UNION ALL"
+    "  SELECT CASE WHEN p.then THEN p.middle ELSE p.low END, CASE WHEN p.then THEN p.high ELSE p.middle END"
+    "    FROM (SELECT n.low, n.high, (n.low + n.high) / 2 AS middle,"
+    "                 (SELECT " BY_THEN(
+        "t.position",
+        "t.posted_at") "                    FROM messages.messages t"
+                       "                   WHERE t.room_id = $1 AND t.seq = (n.low + n.high) / 2) AS then"
+                       "            FROM numbers n WHERE n.high - n.low > 1) AS p),"
+                       " page AS ("
+                       "  SELECT m.*, ($7::boolean OR m.sender_id = $6::uuid) AS may FROM messages.messages m"
+                       "   WHERE m.room_id = $1 AND m.seq <= (SELECT max(low) FROM numbers)"
+                       "   ORDER BY m.seq DESC LIMIT $5)"
+                       "SELECT m.message_id, m.seq, m.sender_id, m.posted_at,"
+                       "       CASE WHEN v.version IS NULL THEN m.edited_at WHEN v.version > 1 THEN v.at END,"
+                       "       CASE WHEN back.text THEN NULL ELSE m.deleted_at END,"
+                       "       CASE WHEN m.deleted_at IS NOT NULL AND NOT back.text THEN NULL WHEN v.version IS NULL "
+                       "THEN m.body"
+                       "            ELSE v.body END,"
+                       "       COALESCE(v.version, m.version), m.reply_to, m.thread, 0, NULL::timestamptz, "
+                       "NULL::bytea, false,"
+                       "       m.forwarded_room, m.forwarded_message, m.forwarded_sender, NULL::text"
+                       "  FROM page m"
+                       "  LEFT JOIN LATERAL ("
+                       "    WITH RECURSIVE versions (low, high) AS ("
+                       "      SELECT 1, m.version + 1 WHERE m.may AND (m.version > 1 OR m.deleted_at IS NOT NULL)"
+                       "      UNION ALL"
+                       "      SELECT CASE WHEN p.then THEN p.middle ELSE p.low END, CASE WHEN p.then THEN p.high ELSE "
+                       "p.middle END"
+                       "        FROM (SELECT n.low, n.high, (n.low + n.high) / 2 AS middle,"
+                       "                     (SELECT " BY_THEN(
+                           "t.position",
+                           "t.at") "                        FROM messages.message_versions t"
+                                   "                       WHERE t.room_id = m.room_id AND t.seq = m.seq AND t.version "
+                                   "= (n.low + n.high) / 2) AS then"
+                                   "                FROM versions n WHERE n.high - n.low > 1) AS p)"
+                                   "    SELECT t.version, t.at, t.body FROM messages.message_versions t"
+                                   "     WHERE t.room_id = m.room_id AND t.seq = m.seq AND t.version = (SELECT "
+                                   "max(low) FROM versions)) AS v ON true"
+                                   " CROSS JOIN LATERAL (SELECT m.deleted_at IS NOT NULL AND v.version IS NOT NULL"
+                                   "                       AND NOT (" BY_THEN("m.changed_position",
+                                                                              "m.deleted_at") ") AS text) AS back"
+                                                                                              " ORDER BY m.seq DESC",
 };
 
-/* $1 room, $2 number. */
+/* $1 room, $2 number, $3 after this version, $4 limit. */
 static const struct pg_statement list_versions = {
     "messages_list_versions",
-    "SELECT version, at, body FROM messages.message_versions WHERE room_id = $1 AND seq = $2 ORDER BY version",
+    "SELECT version, at, body FROM messages.message_versions"
+    " WHERE room_id = $1 AND seq = $2 AND version > $3::bigint ORDER BY version LIMIT $4",
 };
 
 /* $1 sender, $2 after this message, $3 limit. */
@@ -236,8 +271,9 @@ err pin_list(struct pg *pg, struct arena *arena, struct uuid room, int64_t befor
     return OK;
 }
 
-err message_page_as_of(struct pg *pg, struct arena *arena, struct uuid room, int64_t position, int64_t time,
-                       int64_t before, int limit, bool with_deleted, struct message_view **ret, size_t *ret_count)
+err message_page_as_of(struct pg *pg, struct arena *arena, struct uuid room, struct uuid viewer, bool moderates,
+                       int64_t position, int64_t time, int64_t before, int limit, struct message_view **ret,
+                       size_t *ret_count)
 {
     struct pg_args args = pg_args(arena);
     pg_arg_uuid(&args, room);
@@ -248,7 +284,8 @@ err message_page_as_of(struct pg *pg, struct arena *arena, struct uuid room, int
     pg_arg_time(&args, time);
     pg_arg_int8(&args, before > 0 ? before : INT64_MAX);
     pg_arg_int8(&args, limit);
-    pg_arg_bool(&args, with_deleted);
+    pg_arg_uuid(&args, viewer);
+    pg_arg_bool(&args, moderates);
     PGresult *r;
     TRY(pg_query(pg, &messages_as_of, &args, &r));
     *ret = messages_of(arena, r, room, true, ret_count);
@@ -256,12 +293,14 @@ err message_page_as_of(struct pg *pg, struct arena *arena, struct uuid room, int
     return OK;
 }
 
-err version_list(struct pg *pg, struct arena *arena, struct uuid room, int64_t seq, struct version_view **ret,
-                 size_t *ret_count)
+err version_list(struct pg *pg, struct arena *arena, struct uuid room, int64_t seq, int64_t after, int limit,
+                 struct version_view **ret, size_t *ret_count)
 {
     struct pg_args args = pg_args(arena);
     pg_arg_uuid(&args, room);
     pg_arg_int8(&args, seq);
+    pg_arg_int8(&args, after);
+    pg_arg_int8(&args, limit);
     PGresult *r;
     TRY(pg_query(pg, &list_versions, &args, &r));
     *ret_count = (size_t)PQntuples(r);

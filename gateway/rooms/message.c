@@ -30,7 +30,7 @@ const struct body forward_message_body = { "ForwardMessage", forward_message_fie
 static const struct shape_field version_fields[] = {
     { "version", SHAPE_INT, "1 is the text as it was posted." },
     { "at", SHAPE_TIME, "Since when." },
-    { "body", SHAPE_TEXT, "The text; empty when erased.", .example = "\"Is anybody here?\"" },
+    { "body", SHAPE_TEXT, "The text; empty when erased or expired.", .example = "\"Is anybody here?\"" },
     { 0 },
 };
 const struct shape version_shape = { "MessageVersion", version_fields };
@@ -65,6 +65,11 @@ static err locate_as_member(struct request *r, struct pool_thread *thread, struc
         *ret_found = false;
     }
     return OK;
+}
+
+bool message_moderates(const struct request *r, const struct room_view *room)
+{
+    return room->role <= MEMBER_ROLE_ADMIN || (r->claims.roles & (ROLE_MODERATOR | ROLE_ADMIN));
 }
 
 static void answer_message(struct request *r, const struct message_view *message)
@@ -291,8 +296,17 @@ enum request_step message_forward(struct request *r)
 
 /* --- GET …/messages/{message}/versions --- */
 
+static int64_t number_of(struct str position)
+{
+    int64_t number = 0;
+    for (size_t i = 0; i < position.len && i < 18; i++)
+        number = 10 * number + (position.ptr[i] - '0');
+    return number;
+}
+
 static err versions_load(struct request *r, struct pool_thread *thread)
 {
+    const struct list *l = r->state;
     struct message_view at;
     struct room_view room;
     struct version_view *versions;
@@ -301,48 +315,37 @@ static err versions_load(struct request *r, struct pool_thread *thread)
     TRY(locate_as_member(r, thread, &at, &room, &found));
     if (!found)
         return OK;
-    const bool moderates = room.role <= MEMBER_ROLE_ADMIN || (r->claims.roles & (ROLE_MODERATOR | ROLE_ADMIN));
-    if (!moderates && !uuid_equal(at.sender_id, r->claims.user_id)) {
+    if (!message_moderates(r, &room) && !uuid_equal(at.sender_id, r->claims.user_id)) {
         problem(r, 403, "room_role_required", NULL, "Only its sender and who moderates the room may see this.");
         return OK;
     }
-    TRY(version_list(thread->pg, &thread->arena, at.room_id, at.seq, &versions, &count));
+    const int64_t after = number_of(l->after);
+    TRY(version_list(thread->pg, &thread->arena, at.room_id, at.seq, after, l->limit + 1, &versions, &count));
     struct version_view only = { .version = 1, .at = at.posted_at, .body = at.body };
+    if (count == 0 && after == 0) {
+        versions = &only;
+        count = 1;
+    }
+    const size_t shown = count < (size_t)l->limit ? count : (size_t)l->limit;
     struct json j = list_open(r);
-    for (size_t i = 0; i < (count ? count : 1); i++) {
-        const struct version_view *v = count ? &versions[i] : &only;
+    for (size_t i = 0; i < shown; i++) {
         json_open(&j, '{');
-        json_field_int(&j, "version", v->version);
-        json_field_time(&j, "at", v->at);
-        json_field_str(&j, "body", v->body);
+        json_field_int(&j, "version", versions[i].version);
+        json_field_time(&j, "at", versions[i].at);
+        json_field_str(&j, "body", versions[i].body);
         json_close(&j, '}');
     }
-    list_close(r, &j, NULL, false, (struct str){ 0 });
+    const char *last = shown ? arena_printf(&r->arena, "%d", (int)versions[shown - 1].version) : "";
+    list_close(r, &j, l, count > shown, str_of(last));
     return OK;
-}
-
-static enum request_step versions_page(struct request *r, struct pool_thread *thread)
-{
-    const err e = versions_load(r, thread);
-    if (e != OK)
-        problem_err(r, e);
-    return REQUEST_DONE;
 }
 
 enum request_step message_versions(struct request *r)
 {
-    return pool_run(r->gateway->reads, r, versions_page);
+    return list_of(r, "versions", r->ids[1], versions_load);
 }
 
 /* --- GET …/messages/{message}/thread, GET /rooms/{room}/pins --- */
-
-static int64_t number_of(struct str position)
-{
-    int64_t number = 0;
-    for (size_t i = 0; i < position.len && i < 18; i++)
-        number = 10 * number + (position.ptr[i] - '0');
-    return number;
-}
 
 static void answer_list(struct request *r, const struct list *l, const struct message_view *items, size_t count)
 {

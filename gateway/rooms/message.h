@@ -8,3 +8,7 @@
  * person may see them. *ret_found false: a problem has been filled. */
 MUST_CHECK err message_locate(struct request *r, struct pool_thread *thread, struct message_view *ret,
                               struct room_view *ret_room, bool *ret_found);
+
+/* The one rule for what a message has said before: a member sees it of messages of their own, and of all where this is
+ * true. */
+bool message_moderates(const struct request *r, const struct room_view *room);

@@ -15,6 +15,7 @@
 #include "gateway/resources.h"
 #include "gateway/rooms/direct.h"
 #include "gateway/rooms/mentions.h"
+#include "gateway/rooms/message.h"
 #include "gateway/rooms/page_cache.h"
 #include "gateway/rooms/scheduled.h"
 #include "ops/runtime/clock.h"
@@ -89,7 +90,8 @@ const struct body_field messages_query[] = {
     { "around", FIELD_INT, .min = 1, .max = INT64_MAX,
       .doc = "Those before and behind this number. One of these four." },
     { "asOf", FIELD_TEXT, .max = 64, .example = "\"2026-01-31T12:00:00Z\"",
-      .doc = "With the texts of then: a time (RFC 3339), or a position of the room's partition, like rooms/3@1234." },
+      .doc = "What had been posted by then: a time (RFC 3339), or a position of the room's partition, like "
+             "rooms/3@1234; with the texts of then where one may read earlier versions." },
     { 0 },
 };
 
@@ -484,8 +486,8 @@ static enum request_step page_as_of(struct request *r, struct pool_thread *threa
     if (e == OK && !member)
         return REQUEST_DONE;
     if (e == OK)
-        e = message_page_as_of(thread->pg, &thread->arena, room.id, q->moment.position, q->moment.time,
-                               q->order == BEFORE ? q->bound : 0, q->limit, room.role <= MEMBER_ROLE_ADMIN, &items,
+        e = message_page_as_of(thread->pg, &thread->arena, room.id, r->claims.user_id, message_moderates(r, &room),
+                               q->moment.position, q->moment.time, q->order == BEFORE ? q->bound : 0, q->limit, &items,
                                &count);
     if (e != OK) {
         problem_err(r, e);

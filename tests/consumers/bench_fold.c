@@ -1,8 +1,8 @@
 /* How fast one process folds messages into the projection, with its indexes, the checkpoint and the outcomes, as the
  * loop does. Not a test: run it by hand,
  *     AETHER_TEST_POSTGRES_DSN=… build/tests/consumers/bench_fold [facts, default 1000000] [rooms 1000] [batch 2000] …
- * Each further argument is another batch size. Prints facts a second, how long the server was waited for, and bytes a
- * row. */
+ * Each further argument is another batch size. AETHER_BENCH_SQL is run first, to compare other tables by turns. Prints
+ * facts a second, CPU a fact, and bytes a row. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -145,6 +145,8 @@ static void run(struct load *l, size_t batch)
     database_run(&d, "SET synchronous_commit = on; SET search_path = messages, public");
     for (const struct migration *m = worker_tables_migrations; m->number; m++)
         database_run(&d, m->sql);
+    if (getenv("AETHER_BENCH_SQL"))
+        database_run(&d, getenv("AETHER_BENCH_SQL"));
     memset(l->last_seq, 0, l->rooms * sizeof *l->last_seq);
     create_rooms(l, &d, worker);
 
