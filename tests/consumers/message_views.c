@@ -192,6 +192,60 @@ START_TEST(a_text_that_has_expired_is_nowhere)
 }
 END_TEST
 
+START_TEST(versions_are_listed_in_their_order_page_by_page)
+{
+    a_story();
+    static const char *const texts[] = { "one", "uno", "eins" };
+    for (int limit = 1; limit <= 4; limit++)
+        for (int after = 0; after <= 3; after++) {
+            struct version_view *versions;
+            size_t count;
+            ck_assert_int_eq(version_list(db.pg, &arena, id('r', 1), 1, after, limit, &versions, &count), OK);
+            ck_assert_int_eq((int)count, 3 - after < limit ? 3 - after : limit);
+            for (int i = 0; i < (int)count; i++) {
+                ck_assert(str_equal(versions[i].body, str_of(texts[after + i])));
+                ck_assert_int_eq(versions[i].version, after + i + 1);
+                ck_assert_int_eq(versions[i].at, NOON + (after + i == 0 ? 10 : 30 + 10 * (after + i)));
+            }
+        }
+}
+END_TEST
+
+/* Numbers 256 and 512 end a block of deleted messages (tables.sql), 257 and 513 begin one. */
+START_TEST(a_deleted_message_at_the_edge_of_a_block_is_left_out_once)
+{
+    enum { POSTS = 520 };
+    static const int64_t gone[] = { 1, 255, 256, 257, 512, 513, 520 };
+    enum { GONE = sizeof gone / sizeof *gone };
+    static struct rooms_fact facts[POSTS + GONE];
+    static struct placed_fact placed[POSTS + GONE];
+    created();
+    fold((struct rooms_fact){ ROOMS_MEMBER_JOINED, .member_joined = { BY(2, 0), .user_id = id('u', 2) } });
+    for (int i = 0; i < POSTS + GONE; i++) {
+        if (i < POSTS)
+            facts[i] = (struct rooms_fact){ ROOMS_MESSAGE_POSTED,
+                                            .message_posted = { BY(1, i), .seq = i + 1, .body = text("x") } };
+        else
+            facts[i] =
+                (struct rooms_fact){ ROOMS_MESSAGE_DELETED, .message_deleted = { BY(1, i), .seq = gone[i - POSTS] } };
+        placed[i] = (struct placed_fact){ (const struct any_record *)&facts[i], 0, position++ };
+    }
+    database_fold(&db, messages_definition.streams[0], placed, POSTS + GONE, 0);
+    database_run(&db, "INSERT INTO messages.read_marks SELECT user_id, room_id, 0, now() FROM messages.members");
+    for (int64_t read = 0; read <= POSTS; read++) {
+        struct room_view room;
+        bool found;
+        int64_t unread = POSTS - read;
+        for (int i = 0; i < GONE; i++)
+            unread -= gone[i] > read;
+        database_run(&db, arena_printf(&arena, "UPDATE messages.read_marks SET seq = %lld", (long long)read));
+        ck_assert_int_eq(room_find_unread(db.pg, &arena, id('r', 1), id('u', 2), &room, &found), OK);
+        ck_assert_msg(room.unread == unread, "%lld read: %lld unread", (long long)read, (long long)room.unread);
+        arena_reset(&arena);
+    }
+}
+END_TEST
+
 /* --- however much there is --- */
 
 /* 100,000 messages in room 1, of which every one was changed twice, in no order; number 7 has been worded 5,000 times;
@@ -324,6 +378,8 @@ int main(void)
     tcase_add_test(views, a_page_as_of_a_moment_ends_before_a_number_and_at_its_size);
     tcase_add_test(views, every_moment_of_a_room_is_found);
     tcase_add_test(views, a_text_that_has_expired_is_nowhere);
+    tcase_add_test(views, versions_are_listed_in_their_order_page_by_page);
+    tcase_add_test(views, a_deleted_message_at_the_edge_of_a_block_is_left_out_once);
     tcase_add_test(views, reading_takes_no_longer_the_more_was_said_changed_and_deleted);
     suite_add_tcase(suite, views);
     return suite_run(suite);

@@ -44,7 +44,8 @@ def test_a_page_around_a_number_has_both_sides(ada, room):
     assert (answer.status, answer.code) == (400, "bad_query")
 
 
-def test_a_page_as_of_a_moment_has_the_texts_of_then(ada, ben, room):
+def test_a_page_as_of_a_moment_has_the_texts_of_then_for_who_may_read_them(ada, ben, eve, room):
+    eve.join(room)
     first, second = (ben.insist("POST", f"/rooms/{room}/messages", {"body": body}) for body in ("one", "two"))
     then = second.json["postedAt"]
     wait_until(lambda: later(0) > then, 5, "a later millisecond")
@@ -58,7 +59,11 @@ def test_a_page_as_of_a_moment_has_the_texts_of_then(ada, ben, room):
     assert texts(ada, later(0)) == ["uno", "", "three"]
     assert texts(ada, first.headers["Aether-Position"]) == ["one"]
     assert texts(ada, second.headers["Aether-Position"]) == ["one", "two"], "who moderates reads what was deleted since"
-    assert texts(ben, second.headers["Aether-Position"]) == ["one", ""], "others do not"
+    assert texts(ben, second.headers["Aether-Position"]) == ["one", "two"], "and who said it"
+    assert texts(eve, second.headers["Aether-Position"]) == ["uno", ""], "others read what is there now"
+    for message in (first, second):
+        versions = [person.get(f"/rooms/{room}/messages/{message.json['id']}/versions") for person in (ada, ben, eve)]
+        assert [v.status for v in versions] == [200, 200, 403], "by the same rule"
     assert texts(ada, edit.headers["Aether-Position"]) == ["uno", "two"]
     assert texts(ada, then) == ["one", "two"], "to the millisecond"
     for wrong in ("yesterday", "rooms/99@1", "2026-13-01T00:00:00Z"):
@@ -100,4 +105,7 @@ def test_what_has_had_its_time_is_deleted(stack, ada, ben, room):
     wait_until(lambda: "deletedAt" in ada.page(room)["items"][0], 10, "deleted")
     gone = ada.page(room)["items"][0]
     assert (gone["seq"], gone["body"]) == (1, "")
+    for person in (ada, ben):
+        assert [v["body"] for v in person.get(f"/rooms/{room}/messages/{message['id']}/versions").json["items"]] == [""]
+        assert person.page(room, asOf=message["postedAt"])["items"][0]["body"] == ""
     assert stack.sql(f"SELECT count(*) FROM messages.expiring WHERE message_id = '{message['id']}'") == [(0,)]
