@@ -4,6 +4,7 @@
 
 #include "gateway/docs/openapi.h"
 #include "gateway/docs/problem_code.h"
+#include "gateway/http/problem.h"
 #include "tests/suite.h"
 
 START_TEST(the_document_is_json_and_has_every_route)
@@ -92,6 +93,18 @@ START_TEST(a_code_stands_once_in_the_table)
 }
 END_TEST
 
+START_TEST(every_problem_has_the_title_of_its_status)
+{
+    for (size_t i = 0; i < problem_codes_count; i++) {
+        const int status = problem_codes[i].status;
+        ck_assert_msg(status == 400 || status == 500 ||
+                          (strcmp(status_text(status), status_text(400)) != 0 &&
+                           strcmp(status_text(status), status_text(500)) != 0),
+                      "%s: problem.c has no title for %d", problem_codes[i].code, status);
+    }
+}
+END_TEST
+
 START_TEST(a_read_cannot_fail_as_a_command_does)
 {
     const struct route read = { .method = GET, .path = "/", .auth = AUTH_USER };
@@ -112,6 +125,7 @@ static void add(TCase *tests)
     tcase_add_test(tests, every_problem_that_a_route_names_is_in_the_table);
     tcase_add_test(tests, a_name_is_that_of_one_schema);
     tcase_add_test(tests, a_code_stands_once_in_the_table);
+    tcase_add_test(tests, every_problem_has_the_title_of_its_status);
     tcase_add_test(tests, a_read_cannot_fail_as_a_command_does);
 }
 
