@@ -9,6 +9,7 @@
 #include "ops/runtime/clock.h"
 
 #define USERNAME_UNITS 256 /* UTF-16 */
+#define LABEL_MAX      63  /* bytes of a label of a domain (RFC 1035, section 2.3.4) */
 
 /* --- text --- */
 
@@ -98,7 +99,7 @@ static bool is_email(struct str s)
     for (size_t i = 0; i <= domain.len; i++) {
         char c = i < domain.len ? domain.ptr[i] : '.';
         if (c == '.') {
-            if (label == 0 || domain.ptr[i - 1] == '-')
+            if (label == 0 || label > LABEL_MAX || domain.ptr[i - 1] == '-')
                 return false;
             label = 0;
             labels++;

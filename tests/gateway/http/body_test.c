@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "gateway/http/json_arena.h"
+#include "gateway/http/message_text.h"
 #include "tests/gateway/http/thing.h"
 #include "tests/suite.h"
 
@@ -224,6 +225,121 @@ START_TEST(characters_are_counted_not_bytes)
 }
 END_TEST
 
+static void email_fits(const char *name, int name_len, int label_len, bool good)
+{
+    char text[512];
+    snprintf(text, sizeof text, "{\"title\":\"x\",\"email\":\"%s%0*d@%0*d.example\"}", name, name_len, 0, label_len, 0);
+    if (good)
+        passes(text);
+    else
+        fails(text, "email", "e-mail");
+}
+
+START_TEST(an_email_address_has_parts_of_a_length)
+{
+    email_fits("", 64, 1, true);
+    email_fits("", 65, 1, false);
+    email_fits("", 1, 63, true);
+    email_fits("", 1, 64, false);
+    fails("{\"title\":\"x\",\"email\":\"a@b-.example\"}", "email", "e-mail");
+    passes("{\"title\":\"x\",\"email\":\"a@b-c.example\"}");
+    fails("{\"title\":\"x\",\"email\":\"a@b.example.\"}", "email", "e-mail");
+}
+END_TEST
+
+START_TEST(what_people_count_as_one_character_is_one)
+{
+    ck_assert_int_eq(text_graphemes(STR(""), 10), 0);
+    ck_assert_int_eq(text_graphemes(STR("abc"), 10), 3);
+    ck_assert_int_eq(text_graphemes(STR("a\r\nb"), 10), 3);
+    ck_assert_int_eq(text_graphemes(STR("a\n\r"), 10), 3);
+    ck_assert_int_eq(text_graphemes(STR("\r\n\xc3\xa9"), 10), 2);
+    ck_assert_int_eq(text_graphemes(STR("e\xcc\x81"), 10), 1);
+    ck_assert_int_eq(text_graphemes(STR("\xf0\x9f\x87\xa6\xf0\x9f\x87\xb9"), 10), 1);
+    ck_assert_int_gt(text_graphemes(STR("abcdef"), 3), 3);
+    ck_assert_int_le(text_graphemes(STR("abcdef"), 3), 5);
+    ck_assert_int_gt(text_graphemes(STR("\xc3\xa9\xc3\xa9\xc3\xa9"), 2), 2);
+}
+END_TEST
+
+START_TEST(a_message_has_four_thousand_of_them_at_most)
+{
+    static char ascii[4001], accents[3 * 4001];
+    memset(ascii, 'x', sizeof ascii);
+    for (size_t i = 0; i < 4001; i++)
+        memcpy(accents + 3 * i, "e\xcc\x81", 3);
+    ck_assert(text_is_message((struct str){ ascii, 4000 }) && !text_is_message((struct str){ ascii, 4001 }));
+    ck_assert(text_is_message((struct str){ accents, 3 * 4000 }) &&
+              !text_is_message((struct str){ accents, 3 * 4001 }));
+}
+END_TEST
+
+START_TEST(a_text_is_kept_composed)
+{
+    static const char *const texts[][2] = { { "", "" },
+                                            { "plain", "plain" },
+                                            { "\xc3\xa9", "\xc3\xa9" },
+                                            { "e\xcc\x81", "\xc3\xa9" },
+                                            { "\xe2\x84\xab", "\xc3\x85" },
+                                            { "\xef\xac\xac", "\xd7\xa9\xd6\xbc\xd7\x81" }, /* three times as long */
+                                            { "\xf0\x9d\x85\xa0",
+                                              "\xf0\x9d\x85\x98\xf0\x9d\x85\xa5\xf0\x9d\x85\xae" } };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        arena_reset(&r.arena);
+        const struct str kept = text_normalise(&r.arena, str_of(texts[i][0]));
+        ck_assert_msg(str_equal(kept, str_of(texts[i][1])), "%s: %.*s", texts[i][0], (int)kept.len, kept.ptr);
+    }
+}
+END_TEST
+
+START_TEST(json_may_be_2048_deep)
+{
+    static char text[2048 * 6 + 64];
+    for (int depth = 2047; depth <= 2048; depth++) {
+        size_t len = (size_t)sprintf(text, "{\"title\":\"x\",\"deep\":");
+        memset(text + len, '[', (size_t)depth);
+        memset(text + len + depth, ']', (size_t)depth);
+        strcpy(text + len + 2 * depth, "}");
+        fails(text, depth == 2047 ? "not a field of Thing" : "nested too deeply",
+              depth == 2047 ? "invalid_body" : "malformed_json");
+    }
+}
+END_TEST
+
+START_TEST(json_that_is_made_beside_a_body_is_not_in_its_memory)
+{
+    passes("{\"title\":\"x\"}");
+    json_t *mine = json_string("a text of my own");
+    passes("{\"title\":\"yyyyyyyyyy\",\"label\":\"zzzzzzzzzzzzzzzzzzzzzzzzzzzzzz\",\"kinds\":[\"a\",\"b\"],\"bio\":"
+           "\"wwwwwwwww\"}");
+    ck_assert_str_eq(json_string_value(mine), "a text of my own");
+    json_decref(mine);
+}
+END_TEST
+
+START_TEST(a_body_with_a_secret_is_marked_whatever_comes_behind_it)
+{
+    static const struct body_field secret_fields[] = { { "password", FIELD_TEXT, .secret = true, .max = 10 },
+                                                       { "name", FIELD_TEXT, .max = 10 },
+                                                       { 0 } };
+    static const struct body secret_body = { "Secret", secret_fields };
+    static const struct route secret = { .method = POST, .path = "/", .name = "secret", .body = &secret_body };
+    static const char *const texts[] = { "{}", "{\"password\":\"x\"}", "{", "", "{\"name\":1}" };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        arena_reset(&r.arena);
+        buf_clear(&r.body_bytes);
+        buf_str(&r.body_bytes, str_of(texts[i]));
+        r.has_secrets = false;
+        r.route = &secret;
+        (void)body_check(&r);
+        ck_assert_msg(r.has_secrets, "%s", texts[i]);
+    }
+    r.has_secrets = false;
+    passes("{\"title\":\"x\"}");
+    ck_assert(!r.has_secrets);
+}
+END_TEST
+
 START_TEST(a_name_that_is_long_is_cut_between_characters)
 {
     char text[1024] = "{\"title\":\"x\",\"a";
@@ -261,6 +377,13 @@ static void add(TCase *tests)
     tcase_add_test(tests, every_wrong_field_is_named_at_once);
     tcase_add_test(tests, a_field_says_what_it_may_be);
     tcase_add_test(tests, characters_are_counted_not_bytes);
+    tcase_add_test(tests, an_email_address_has_parts_of_a_length);
+    tcase_add_test(tests, what_people_count_as_one_character_is_one);
+    tcase_add_test(tests, a_message_has_four_thousand_of_them_at_most);
+    tcase_add_test(tests, a_text_is_kept_composed);
+    tcase_add_test(tests, json_may_be_2048_deep);
+    tcase_add_test(tests, json_that_is_made_beside_a_body_is_not_in_its_memory);
+    tcase_add_test(tests, a_body_with_a_secret_is_marked_whatever_comes_behind_it);
     tcase_add_test(tests, a_name_that_is_long_is_cut_between_characters);
     tcase_add_test(tests, more_mistakes_than_fit_are_no_harm);
 }

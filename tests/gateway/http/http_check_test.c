@@ -195,6 +195,98 @@ START_TEST(a_long_value_is_decoded_and_checked_across_pieces)
 }
 END_TEST
 
+START_TEST(a_length_has_eighteen_digits_at_most)
+{
+    passes("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999999999999\r\n");
+    ck_assert_int_eq(facts.content_length, 999999999999999999);
+    passes("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 000000000000000012\r\n");
+    ck_assert_int_eq(facts.content_length, 12);
+    header_closes("Content-Length: 1000000000000000000\r\n");
+    header_closes("Content-Length: 0000000000000000012\r\n");
+}
+END_TEST
+
+START_TEST(a_query_has_thirty_two_parameters_at_most)
+{
+    char text[1024] = "GET /?";
+    for (int i = 0; i < 32; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "p%d=%d&&", i, i);
+    const size_t len = strlen(text);
+    strcat(text, " HTTP/1.1\r\nHost: a\r\n");
+    passes(text);
+    struct str found;
+    ck_assert(http_query(facts.query, STR("p31"), value, &found) && str_equal(found, STR("31")));
+    strcpy(text + len, "x= HTTP/1.1\r\nHost: a\r\n");
+    fails(text, 400, false);
+}
+END_TEST
+
+START_TEST(text_that_is_no_utf_8_is_told_apart_at_its_edges)
+{
+    static const char *const good[] = { "%7f",       "%c2%80",    "%df%bf",       "%e0%a0%80",   "%ed%9f%bf",
+                                        "%ee%80%80", "%ef%bf%bf", "%f0%90%80%80", "%f4%8f%bf%bf" };
+    static const char *const bad[] = { "%80",       "%bf",       "%c0%80",       "%c1%bf",       "%c2",
+                                       "%c2%7f",    "%c2%c0",    "%e0%9f%bf",    "%ed%a0%80",    "%e2%82",
+                                       "%e2%82%c0", "%e2%7f%80", "%f0%8f%bf%bf", "%f4%90%80%80", "%f5%80%80%80",
+                                       "%f0%90%80", "%ff" };
+    char text[256];
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        snprintf(text, sizeof text, "GET /%s?a=%s HTTP/1.1\r\nHost: a\r\n", good[i], good[i]);
+        passes(text);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(text, sizeof text, "/%s", bad[i]);
+        target_fails(text);
+        snprintf(text, sizeof text, "/?a=%s", bad[i]);
+        target_fails(text);
+        snprintf(text, sizeof text, "/?a=%sx", bad[i]);
+        target_fails(text);
+    }
+}
+END_TEST
+
+START_TEST(a_header_that_may_stand_once_stands_once)
+{
+    static const char *const names[] = { "Content-Type", "Content-Encoding", "Authorization",
+                                         "X-Request-Id", "traceparent",      "Idempotency-Key" };
+    char text[256];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(text, sizeof text, GOOD "%s: a\r\n", names[i]);
+        passes(text);
+        snprintf(text, sizeof text, GOOD "%s: a\r\n%s: a\r\n", names[i], names[i]);
+        fails(text, 400, false);
+        ck_assert(str_equal(fault.field, str_of(names[i])));
+    }
+    passes(GOOD "X-Other: a\r\nX-Other: b\r\n");
+}
+END_TEST
+
+START_TEST(control_characters_close)
+{
+    char text[256];
+    for (int c = 1; c < 0x80; c++) {
+        if (c == '\r' || c == '\n')
+            continue;
+        const bool control = c < 0x20 || c == 0x7f;
+        snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: a\r\nX: a%cb\r\n", c);
+        if (control && c != '\t')
+            fails(text, 400, true);
+        else
+            passes(text);
+        snprintf(text, sizeof text, "GET /a%c HTTP/1.1\r\nHost: a\r\n", c);
+        if (control)
+            fails(text, 400, true);
+    }
+}
+END_TEST
+
+START_TEST(http_1_0_knows_no_expectation)
+{
+    passes("POST / HTTP/1.0\r\nContent-Length: 1\r\nExpect: 200-ok\r\n");
+    ck_assert(!facts.expects_continue);
+}
+END_TEST
+
 START_TEST(headers_that_frame_nothing_leave_the_connection_usable)
 {
     char text[4096];
@@ -239,6 +331,10 @@ START_TEST(json_has_one_media_type)
                                        "text/json",
                                        "application/json; charset=latin1",
                                        "application/json;",
+                                       "application/json; charset=utf-8; charset=utf-8",
+                                       "application/json; charset = utf-8",
+                                       "application/json; boundary=x",
+                                       "application/merge-patch+json",
                                        "application/json, text/plain" };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         ck_assert_msg(http_is_json(str_of(good[i])), "%s", good[i]);
@@ -258,6 +354,12 @@ static void add(TCase *tests)
     tcase_add_test(tests, a_path_is_decoded_once);
     tcase_add_test(tests, a_query_is_checked_as_a_whole);
     tcase_add_test(tests, a_long_value_is_decoded_and_checked_across_pieces);
+    tcase_add_test(tests, a_length_has_eighteen_digits_at_most);
+    tcase_add_test(tests, a_query_has_thirty_two_parameters_at_most);
+    tcase_add_test(tests, text_that_is_no_utf_8_is_told_apart_at_its_edges);
+    tcase_add_test(tests, a_header_that_may_stand_once_stands_once);
+    tcase_add_test(tests, control_characters_close);
+    tcase_add_test(tests, http_1_0_knows_no_expectation);
     tcase_add_test(tests, headers_that_frame_nothing_leave_the_connection_usable);
     tcase_add_test(tests, a_preference_is_found_in_a_list);
     tcase_add_test(tests, the_request_id_is_known_even_of_a_bad_request);

@@ -11,6 +11,7 @@ static const struct body_field fields[] = {
     { "who", FIELD_UUID },
     { "from", FIELD_TIME },
     { "open", FIELD_BOOL },
+    { "any", FIELD_INT, .min = INT64_MIN, .max = INT64_MAX },
     { "kind", FIELD_CHOICE, .choices = "public|private" },
     { 0 },
 };
@@ -72,6 +73,45 @@ START_TEST(what_is_wrong_is_named_with_what_is_allowed)
 }
 END_TEST
 
+START_TEST(a_number_is_read_as_far_as_64_bits_reach)
+{
+    int64_t number;
+    ck_assert(check("q=a&any=-9223372036854775808"));
+    ck_assert(query_int(&r, "any", &number) && number == INT64_MIN);
+    ck_assert(check("q=a&any=9223372036854775807"));
+    ck_assert(query_int(&r, "any", &number) && number == INT64_MAX);
+    ck_assert(check("q=a&any=-0"));
+    ck_assert(query_int(&r, "any", &number) && number == 0);
+    static const char *const bad[] = { "9223372036854775808",
+                                       "-9223372036854775809",
+                                       "92233720368547758070",
+                                       "-",
+                                       "--1",
+                                       "+1",
+                                       "1-",
+                                       "%201",
+                                       "1%20",
+                                       "1.0",
+                                       "%00",
+                                       "%D9%A1" };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char query[64];
+        snprintf(query, sizeof query, "q=a&any=%s", bad[i]);
+        fails(query, "any", "whole number");
+    }
+}
+END_TEST
+
+START_TEST(a_truth_that_is_false_is_given_as_such)
+{
+    bool truth = true;
+    ck_assert(check("q=a&open=false"));
+    ck_assert(query_bool(&r, "open", &truth) && !truth);
+    ck_assert(check("q=a"));
+    ck_assert(!query_bool(&r, "open", &truth));
+}
+END_TEST
+
 START_TEST(what_the_table_does_not_have_is_not_given)
 {
     struct str text = { 0 };
@@ -84,6 +124,8 @@ static void add(TCase *tests)
 {
     tcase_add_test(tests, what_is_right_is_given_to_the_handler);
     tcase_add_test(tests, what_is_wrong_is_named_with_what_is_allowed);
+    tcase_add_test(tests, a_number_is_read_as_far_as_64_bits_reach);
+    tcase_add_test(tests, a_truth_that_is_false_is_given_as_such);
     tcase_add_test(tests, what_the_table_does_not_have_is_not_given);
 }
 
