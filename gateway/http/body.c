@@ -81,12 +81,19 @@ static bool no_json(struct request *r, const json_error_t *error)
     return false;
 }
 
+bool body_has_secrets(const struct body *body)
+{
+    for (const struct body_field *field = body->fields; field->name; field++)
+        if (field->secret)
+            return true;
+    return false;
+}
+
 bool body_check(struct request *r)
 {
     json_error_t error;
     const struct body *body = r->route->body;
-    for (const struct body_field *field = body->fields; field->name; field++)
-        r->has_secrets |= field->secret;
+    r->has_secrets = body_has_secrets(body);
     /* jansson 2.14 drops a NUL behind a number or a literal: "1\0" reads as 1. */
     if (r->body_bytes.len > 0 && memchr(r->body_bytes.ptr, '\0', r->body_bytes.len)) {
         problem(r, 400, "malformed_json", NULL, "The body is no JSON object: it has a NUL byte.");

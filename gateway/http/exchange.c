@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <microhttpd.h>
 #include <pthread.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -101,8 +102,8 @@ static void buf_recycle(struct buf *b)
     buf_clear(b);
 }
 
-/* jansson, ICU and the checks make copies of what they read; they are all in here. What libmicrohttpd has read goes
- * with its connection. */
+/* jansson, ICU and the checks make copies of what they read; they are all in here. What libmicrohttpd has read is wiped
+ * as it is taken. */
 static void wipe_secrets(struct request *r)
 {
     arena_wipe(&r->arena);
@@ -290,6 +291,18 @@ static struct client find_client(const struct exchange *e, const struct http_hea
     return client_find(e->all->options.proxies, address_of_peer(info ? info->client_addr : NULL), head);
 }
 
+/* Secrets are known to be some before their first byte is there, since the client may leave or send too much. Their
+ * buffer never grows: that would leave a copy behind. */
+static void expect_body(struct exchange *e)
+{
+    struct request *r = &e->request;
+    r->has_secrets = body_has_secrets(r->route->body);
+    if (e->facts.content_length > 0)
+        buf_reserve(&r->body_bytes, (size_t)e->facts.content_length);
+    else if (e->facts.chunked && r->has_secrets)
+        buf_reserve(&r->body_bytes, e->all->admission.max_body_bytes);
+}
+
 static enum MHD_Result take_head(struct exchange *e, const char *method, const char *version)
 {
     struct request *r = &e->request;
@@ -337,8 +350,8 @@ static enum MHD_Result take_head(struct exchange *e, const char *method, const c
     r->respond_async = e->facts.respond_async;
     if (!admission_check(&e->all->admission, r, head.method, &e->facts))
         return refuse(e, false);
-    if (e->facts.content_length > 0 && r->route->body)
-        buf_reserve(&r->body_bytes, (size_t)e->facts.content_length);
+    if (r->route->body)
+        expect_body(e);
     e->stage = AT_BODY;
     return MHD_YES;
 }
@@ -387,10 +400,13 @@ static enum MHD_Result take_body(struct exchange *e, const char *bytes, size_t *
         admission_too_large(&e->all->admission, r);
         e->refused = true;
     }
-    if (!e->refused && r->route->body) {
+    bool wanted = !e->refused && r->route->body;
+    if (wanted)
         buf_append(&r->body_bytes, bytes, len);
+    if (r->has_secrets) /* libmicrohttpd would leave them in memory that it frees */
+        sodium_memzero((char *)bytes, len);
+    if (wanted)
         return MHD_YES;
-    }
     e->dropped += (int64_t)len;
     return e->dropped > DRAIN_MAX ? cut_off(e) : MHD_YES;
 }

@@ -96,6 +96,7 @@ bool method_parse(struct str name, enum method *ret);
 /* Parses r->body_bytes into r->body and checks it against the route's table; false: a problem has been filled, which
  * names every field that is wrong. Needs json_arena_init. */
 bool body_check(struct request *r);
+bool body_has_secrets(const struct body *body); /* what request.has_secrets is to be */
 
 /* Checks the query against the route's table; false: a problem has been filled, which names every parameter that is
  * wrong. Parameters that the table does not have are passed over. */

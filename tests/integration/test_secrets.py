@@ -5,7 +5,9 @@ import uuid
 
 import pytest
 
-from client import Person
+from client import API, Person
+from raw import Connection
+from stack import wait_until
 
 LARGEST = 1 << 30  # what a sanitizer reserves for itself is larger, and empty
 
@@ -56,3 +58,22 @@ def test_neither_passwords_nor_refresh_tokens_stay_in_the_gateways_memory(stack,
                **{f"refresh token {i}": token for i, token in enumerate(tokens)}}
     assert not copies(stack, secrets)
     assert copies(stack, {"what is no secret": person.username}), "the search finds what is there"
+
+
+def test_a_password_in_a_body_that_never_ended_or_was_too_large_does_not_stay_either(stack, urls):
+    cut, grown, large = (f"Quokka-{uuid.uuid4().hex}" for _ in range(3))
+    head = f"POST {API}/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n".encode()
+    with Connection(urls[0]) as connection:
+        connection.send(head + b"Content-Length: 500\r\n\r\n" + f'{{"password": "{cut}", '.encode())
+        wait_until(lambda: copies(stack, {"cut": cut}), 10, "the body is being read")
+    for password, pieces in ((grown, 40), (large, 400)):
+        with Connection(urls[0]) as connection:
+            connection.send(head + b"Transfer-Encoding: chunked\r\n\r\n")
+            first = f'{{"password": "{password}", "more": "'.encode()
+            connection.send(b"%x\r\n%s\r\n" % (len(first), first))
+            for _ in range(pieces):
+                connection.send(b"400\r\n" + b"x" * 1024 + b"\r\n")
+            connection.send(b"2\r\n\"}\r\n0\r\n\r\n")
+            assert connection.answer()[0] == (400 if password == grown else 413)
+    wait_until(lambda: not copies(stack, {"cut": cut}), 10, "what was sent before a client went away is gone")
+    assert not copies(stack, {"grown": grown, "large": large})
