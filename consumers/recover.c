@@ -54,8 +54,8 @@ err recover_open(struct worker *w)
     char client_id[96];
     snprintf(client_id, sizeof client_id, "%s-tail", w->definition->name);
     TRY(kafka_conf(w->config, client_id, &conf));
-    /* The end of a partition is the EOF event. The broker holds an empty fetch for fetch.wait.max.ms before it says so.
-     */
+    /* The end of a partition is the EOF event. The broker holds an empty fetch for fetch.wait.max.ms before it
+     * says so. */
     const char *const properties[][2] = {
         { "group.id", client_id },
         { "enable.auto.commit", "false" },
@@ -132,8 +132,8 @@ static err recovery_begin(struct recovery *r)
                 p->worker->stream->events_topic, p->number, (long long)ends[i], (long long)rows[i].next_offset);
         else if (ends[i] - rows[i].next_offset > config_int(w->config, "worker.tail_records") &&
                  rows[i].rebuild_until < ends[i]) {
-            /* Far behind (an old backup): the memory of a tail is bounded, so fold what is there without its commands.
-             */
+            /* Far behind (an old backup): the memory of a tail is bounded, so fold what is there without
+             * its commands. */
             rows[i].rebuild_until = ends[i];
             e = checkpoint_rebuild(w->read_pg, &r->arena, &rows[i], ends[i]);
         }
@@ -267,8 +267,8 @@ static struct checkpoint *chunk_cursor(struct recovery *r, struct chunk *c, size
     return &c->commit.to[c->slot[i] - 1];
 }
 
-/* A fact on its own: into the chunk. `fact` NULL: the checkpoint moves past a record that was parked or is a duplicate.
- */
+/* A fact on its own: into the chunk. `fact` NULL: the checkpoint moves past a record that was parked or is
+ * a duplicate. */
 static err fold_alone(struct recovery *r, size_t i, struct any_record *fact, int64_t offset, struct str payload)
 {
     struct worker *w = r->w;

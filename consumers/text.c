@@ -2,8 +2,8 @@
 
 #include <assert.h>
 
-/* Length of the character at p, 0 when none begins there. RFC 3629: no overlong forms, no surrogates, up to U+10FFFF.
- */
+/* Length of the character at p, 0 when none begins there. RFC 3629: no overlong forms, no surrogates, up
+ * to U+10FFFF. */
 static size_t character_len(const uint8_t *p, size_t left)
 {
     const uint8_t lead = p[0];

@@ -87,7 +87,7 @@ void gateway_measure(struct gateway *g); /* sets the gauges */
  * not fit. Connects nothing: a server that is away now may come later, /health/ready tells. */
 MUST_CHECK err gateway_create(const struct config *config, struct metrics *metrics, struct gateway **ret);
 
-/* Ends the threads; what still waits is answered 202. Call after server_stop: then nobody hands in requests any more.
- */
+/* Ends the threads; what still waits is answered 202. Call after server_stop: then nobody hands in requests
+ * any more. */
 void gateway_drain(struct gateway *g);
 void gateway_destroy(struct gateway *g);

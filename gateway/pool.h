@@ -18,8 +18,8 @@ struct pool_thread {
     int64_t redis_pause_until_us; /* see pool_redis */
 };
 
-/* Runs on a pool thread. Must answer (then request_resume is called for it when REQUEST_DONE is returned) or hand on.
- */
+/* Runs on a pool thread. Must answer (then request_resume is called for it when REQUEST_DONE is returned) or
+ * hand on. */
 typedef enum request_step pool_job(struct request *r, struct pool_thread *thread);
 /* The same for all queued requests with this job that the thread took at once (at most POOL_BATCH): they share round
  * trips. Fills every response, or hands a request on and puts NULL in its place; the others are resumed afterwards. */

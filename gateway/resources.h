@@ -64,13 +64,13 @@ enum request_step rooms_create(struct request *r);
 enum request_step rooms_get(struct request *r);
 enum request_step rooms_join(struct request *r);
 enum request_step rooms_members(struct request *r);
-/* For the others: answers r->ids[0] as the person sees it (a pool_job); 403 or, where nobody may know of the room, 404.
- */
+/* For the others: answers r->ids[0] as the person sees it (a pool_job); 403 or, where nobody may know of the
+ * room, 404. */
 struct pool_thread;
 enum request_step room_show(struct request *r, struct pool_thread *thread);
 void room_refuse(struct request *r, bool exists);
-/* On a pool thread: the room r->ids[0]; where the person is no member, *ret_member is false and they have been refused.
- */
+/* On a pool thread: the room r->ids[0]; where the person is no member, *ret_member is false and they have
+ * been refused. */
 struct room_view;
 MUST_CHECK err room_as_member(struct request *r, struct pool_thread *thread, struct room_view *ret, bool *ret_member);
 

@@ -1,9 +1,9 @@
 /* Who runs what:
  *   - callers append under the read side of `lock`, which keeps the librdkafka handle alive;
  *   - one polling thread (our own, or the caller of producer_poll and producer_flush) runs librdkafka's callbacks, and
- * is the only one that replaces the handle, never from inside a callback;
+ *     is the only one that replaces the handle, never from inside a callback;
  *   - one watching thread asks the broker for metadata while nothing else tells whether it is there, so that the
- * producer turns appends away at once while the broker is away and takes them again soon after it is back.
+ *     producer turns appends away at once while the broker is away and takes them again soon after it is back.
  *
  * Every accepted append is counted in `in_flight` until its callback has returned, and librdkafka reports every record
  * it took exactly once (purged ones too), so there is no table of our own: the record carries the caller's opaque. */

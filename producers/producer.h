@@ -9,11 +9,12 @@
  *   - own_thread (the gateway): a callback on the producer's own poll thread. Each record has a time-out of its own,
  *     producer.message_timeout_ms; a record may be appended though an earlier one of its partition was not.
  *   - without (a worker): producer_poll and producer_flush run callbacks on the caller's thread. What is appended
- * between two moments with nothing in flight is a batch, and what the log holds of a batch is, in each partition, a
- * prefix of it: no record times out alone. A batch that is not answered producer.message_timeout_ms after its first
- * append is given up as a whole, and so is one of which a record fails: by the poll or flush that runs then, which
- * reports every record still in flight (UNKNOWN when it was sent, NOT_APPENDED when not). A record that was sent may
- * still be appended after that. Facts are decided on top of each other, commands are not; hence the two.
+ *     between two moments with nothing in flight is a batch, and what the log holds of a batch is, in each partition, a
+ *     prefix of it: no record times out alone. A batch that is not answered producer.message_timeout_ms after its first
+ *     append is given up as a whole, and so is one of which a record fails: by the poll or flush that runs then, which
+ *     reports every record still in flight (UNKNOWN when it was sent, NOT_APPENDED when not). A record that was sent
+ *     may still be appended after that.
+ * Facts are decided on top of each other, commands are not; hence the two.
  *
  * producer_append may be called from any thread, from within the callback too; producer_poll and producer_flush, when
  * there is no own thread, from one thread. Nothing is allocated for an append but the record inside librdkafka. */
@@ -54,8 +55,8 @@ extern const struct setting producer_settings[]; /* producer.max_in_flight, prod
  * `config` must outlive the producer. FATAL when librdkafka refuses a kafka.<property>. */
 MUST_CHECK err producer_create(const struct config *config, const char *client_id, bool own_thread,
                                producer_delivered *delivered, void *context, struct producer **ret);
-/* Waits up to message_timeout_ms for what is in flight; every accepted append has had its callback then. NULL is fine.
- */
+/* Waits up to message_timeout_ms for what is in flight; every accepted append has had its callback then. NULL
+ * is fine. */
 void producer_destroy(struct producer *p);
 
 /* RETRY: the queue is full or the broker has been away since the last append failed (nothing appended, callback not

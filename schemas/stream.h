@@ -8,16 +8,26 @@
  *     extern const struct stream rooms_stream;
  *     err post_message_encode(struct codec *, const struct post_message *, struct buf *out);   framed, appended
  *     err post_message_decode(struct codec *, struct str framed, struct arena *, struct post_message *ret);
- *     err post_message_seal(struct post_message *, struct vault *, struct arena *);            when it has sealed
- * fields err post_message_open(struct post_message *, struct vault *, struct arena *);            likewise Every union
- * starts as struct any_record, so generic code reads and writes meta without knowing the rest. meta.avsc gives struct
- * meta { struct uuid id; int64_t at; struct uuid actor, command_id; int64_t command_offset; struct str request_hash,
- * trace; } in meta.gen.h.
+ * and, when it has sealed fields,
+ *     err post_message_seal(struct post_message *, struct vault *, struct arena *);
+ *     err post_message_open(struct post_message *, struct vault *, struct arena *);
  *
- * C types: string → struct str; uuid → struct uuid; bytes → struct str; sealed bytes → struct sealed; int → int32_t;
- * long and timestamp-millis → int64_t; boolean → bool; double → double; enum → enum <name> (ROOM_KIND_PUBLIC), with
- * room_kind_symbol and room_kind_parse; array of T → struct { const T *items; size_t count; }; ["null", T] → bool
- * has_<name> and T <name>. */
+ * Every union starts as struct any_record, so generic code reads and writes meta without knowing the rest. Meta.avsc
+ * gives, in meta.gen.h,
+ *     struct meta { struct uuid id; int64_t at; struct uuid actor, command_id; int64_t command_offset;
+ *                   struct str request_hash, trace; };
+ *
+ * C types:
+ *     string, bytes            struct str
+ *     sealed bytes             struct sealed
+ *     uuid                     struct uuid
+ *     int                      int32_t
+ *     long, timestamp-millis   int64_t
+ *     boolean                  bool
+ *     double                   double
+ *     enum                     enum <name> (ROOM_KIND_PUBLIC), with room_kind_symbol and room_kind_parse
+ *     array of T               struct { const T *items; size_t count; }
+ *     ["null", T]              bool has_<name> and T <name> */
 #pragma once
 
 #include "ops/runtime/err.h"

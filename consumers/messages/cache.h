@@ -6,10 +6,12 @@
  *     h           last_seq of the room
  *     k           kind, 1 byte
  *     s<seq%128>  "<seq>:" and the message as JSON (message_json): a ring of the newest 128; empty: changed since it
- * was written, to be read from PostgreSQL m<16 bytes> membership of a person: "1" or "0" The worker writes absolute
- * values before COMMIT: ahead of PostgreSQL by facts that are durable, never behind. The gateway fills gaps from
- * PostgreSQL with the row's position as version, so it never puts something old over something new. Who leaves is
- * written as "0", never deleted. Text of a person whose key was erased is not written.
+ *                 was written, to be read from PostgreSQL
+ *     m<16 bytes> membership of a person: "1" or "0"
+ *
+ * The worker writes absolute values before COMMIT: ahead of PostgreSQL by facts that are durable, never behind. The
+ * gateway fills gaps from PostgreSQL with the row's position as version, so it never puts something old over something
+ * new. Who leaves is written as "0", never deleted. Text of a person whose key was erased is not written.
  *
  * Why epochs: a write that Redis missed (it was away, or the worker died) would leave an old hash behind that looks
  * complete. "aether:rooms:tail:<partition>" is the offset up to which the facts of a partition were written; a batch

@@ -32,8 +32,7 @@ const struct pg_statement sql_find_room = {
 
 /* How far the member u of room r has seen: what they have read (k: the read mark), found on joining, or posted (own:
  * the newest, when it is newer; it is looked for in one block of messages, ROW_BLOCK in row.h, and only if it can be
- * there).
- */
+ * there). */
 #define READ "GREATEST(k.seq, u.joined_seq)"
 #define WITH_SEEN                                                                                                      \
     "  LEFT JOIN messages.read_marks k ON k.user_id = u.user_id AND k.room_id = r.room_id"                             \

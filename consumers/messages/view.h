@@ -74,8 +74,8 @@ struct room_lines {
 };
 MUST_CHECK err room_lines(struct pg *pg, struct arena *arena, struct room_lines *lists, size_t count);
 
-/* Those of these rooms that the viewer is a member of, in the same order, with unread counts, last messages and marks.
- */
+/* Those of these rooms that the viewer is a member of, in the same order, with unread counts, last messages
+ * and marks. */
 MUST_CHECK err room_list_own(struct pg *pg, struct arena *arena, struct uuid viewer, const struct uuid *ids,
                              size_t count, struct room_view **ret, size_t *ret_count);
 

@@ -28,8 +28,8 @@ struct account_cache_entry {
 
 /* access_find with Redis before PostgreSQL: one round trip there, one more here for those that Redis does not know, and
  * one to tell it. redis may be NULL; when it fails PostgreSQL answers for all, and *ret_redis_failed is set.
- * `accounts` (may be NULL) has an entry an item, which is filled as account_cache_find would, in the same round trip.
- */
+ * `accounts` (may be NULL) has an entry an item, which is filled as account_cache_find would, in the same
+ * round trip. */
 MUST_CHECK err access_check(struct redis *redis, struct pg *pg, struct arena *arena, struct access *items, size_t count,
                             int64_t now_ms, struct account_cache_entry *accounts, bool *ret_redis_failed);
 

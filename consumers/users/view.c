@@ -29,8 +29,8 @@ static const struct pg_statement find_usernames = {
 };
 
 /* $1 the prefix, $2 the first text behind all that begin with it, $3 and $4 the key of the last one shown, $5 how many.
- * Who is found by several terms is shown at the first of them. Walks over the index of terms as far as the page goes.
- */
+ * Who is found by several terms is shown at the first of them. Walks over the index of terms as far as the
+ * page goes. */
 static const struct pg_statement search_accounts = {
     "users_search_accounts",
     "SELECT " ACCOUNT_COLUMNS ", t.term"

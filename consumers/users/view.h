@@ -1,5 +1,5 @@
-/* users/view: the queries over the users worker's projection. All strings live in the arena. RETRY: PostgreSQL is away.
- */
+/* users/view: the queries over the users worker's projection. All strings live in the arena. RETRY: PostgreSQL
+ * is away. */
 #pragma once
 
 #include "consumers/users/names.h"

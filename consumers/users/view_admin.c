@@ -4,8 +4,8 @@
 
 /* --- accounts --- */
 
-/* $1 those below this id, $2 how many, $3 role or NULL, $4 suspended, or NULL, $5 now, $6 and $7 created from and to.
- */
+/* $1 those below this id, $2 how many, $3 role or NULL, $4 suspended, or NULL, $5 now, $6 and $7 created from
+ * and to. */
 #define LIST_ACCOUNTS "SELECT " ACCOUNT_COLUMNS " FROM users.accounts a WHERE a.user_id < $1::uuid"
 #define LIST_FILTERS                                                                                                   \
     "   AND ($3::text IS NULL OR $3::text = ANY (a.roles))"                                                            \

@@ -11,8 +11,8 @@ struct accepted;
 struct accepted *accepted_create(void);
 void accepted_destroy(struct accepted *a);
 
-/* Answers 202 with Location: /api/v1/operations/{id}. The caller owns the request, which is suspended; it is resumed.
- */
+/* Answers 202 with Location: /api/v1/operations/{id}. The caller owns the request, which is suspended; it
+ * is resumed. */
 void accepted_answer(struct request *r, struct uuid command_id, struct uuid actor);
 
 /* Looks here, then in Redis (on a pool thread). False when neither knows it, or Redis is away. */

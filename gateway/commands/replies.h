@@ -1,10 +1,10 @@
 /* replies: how outcomes find their way back. Three threads:
  *   - one listens on this gateway's Redis channel; a message is a row of frames, each a length (4 bytes, big endian)
- * and an Outcome record as schemas/replies frames it;
+ *     and an Outcome record as schemas/replies frames it;
  *   - one polls the operations tables for commands that have had no reply for a while, or at once while Redis is away:
- * one query a worker, however many commands; it also takes away the keys of what was rejected;
+ *     one query a worker, however many commands; it also takes away the keys of what was rejected;
  *   - one answers 202 to those whose deadline has passed. It does nothing that blocks, so deadlines hold whatever is
- * down. */
+ *     down. */
 #pragma once
 
 #include "gateway/commands/dispatch.h"

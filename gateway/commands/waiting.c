@@ -40,8 +40,8 @@ struct waiting *waiting_create(size_t max)
         abort();
     memset(w, 0, sizeof *w);
     w->max = max;
-    /* Commands do not fall evenly; half as many again (and some) make it unlikely that a shard fills before the table.
-     */
+    /* Commands do not fall evenly; half as many again (and some) make it unlikely that a shard fills before
+     * the table. */
     w->slots = max / SHARDS + max / SHARDS / 2 + 64;
     w->buckets = 64;
     while (w->buckets < w->slots)

@@ -1,5 +1,5 @@
-/* body_check: a JSON body against its route's table. What is wrong is collected, so that one answer names every field.
- */
+/* body_check: a JSON body against its route's table. What is wrong is collected, so that one answer names
+ * every field. */
 #include "gateway/http/field.h"
 #include "gateway/http/json_arena.h"
 

@@ -4,8 +4,8 @@
  * answer is known already; the handler runs; the answer is sent. A handler may hand the request on: then the connection
  * is suspended, and the one exchange of `hold` decides who brings it back: the owner with request_resume, or the server
  * that stops and does not wait longer. All functions of one exchange run on its loop's thread but request_suspend and
- * request_resume (request.h). Exchanges are recycled with their arena and buffers: the steady state allocates nothing.
- */
+ * request_resume (request.h). Exchanges are recycled with their arena and buffers: the steady state
+ * allocates nothing. */
 #pragma once
 
 #include <microhttpd.h>

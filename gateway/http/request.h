@@ -113,8 +113,8 @@ void response_header(struct request *r, const char *name, const char *format, ..
 /* Empties the body and gives a writer on it. */
 struct json response_json(struct request *r, int status);
 
-/* RFC 9457: {type, title, status, code, detail, retryable, requestId, errors: [{field, detail}]}. `field` may be NULL.
- */
+/* RFC 9457: {type, title, status, code, detail, retryable, requestId, errors: [{field, detail}]}. `field` may
+ * be NULL. */
 void problem(struct request *r, int status, const char *code, const char *field, const char *detail, ...)
     __attribute__((format(printf, 5, 6)));
 /* 503 with Retry-After for RETRY, 400 for REJECT, 500 for FATAL, with err_message() in the log, not in the answer. */

@@ -155,8 +155,8 @@ static void resume(struct command *c, json_t *message)
     }
 }
 
-/* The body as it would have come over HTTP: what the route's checks read, and what tells a retry from another request.
- */
+/* The body as it would have come over HTTP: what the route's checks read, and what tells a retry from
+ * another request. */
 static void write_body(struct command *c, json_t *message)
 {
     json_t *body = json_object_get(message, "body");

@@ -7,8 +7,8 @@
 
 struct listener;
 
-/* What can be said. What has a path does what the route does over HTTP, with the same checks, idempotency and errors.
- */
+/* What can be said. What has a path does what the route does over HTTP, with the same checks, idempotency
+ * and errors. */
 struct command_verb {
     const char *name;
     enum method method;

@@ -12,8 +12,7 @@
  * a restart, live.window_events before the end, and the lanes forget what they had: nothing is ever told across a gap.
  * It rests when nobody has listened for live.linger_s. (Pausing the partitions, or assigning none, would spare the few
  * milliseconds of a new consumer; but librdkafka 2.0.2 may fetch nothing for a second, or at all, after a quick turn of
- * either.)
- */
+ * either.) */
 #pragma once
 
 #include "gateway/live/event.h"

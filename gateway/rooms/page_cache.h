@@ -1,7 +1,7 @@
 /* page_cache: rendered JSON, in this process: pages of messages, and rooms as they stand in one person's list. A page
  * is named by room, the room's version and its range, so it is never stale by a fact; it is forgotten after a minute,
- * since erasing a person changes no room. A ring of bytes, allocated once: new pages overwrite the oldest. Any thread.
- */
+ * since erasing a person changes no room. A ring of bytes, allocated once: new pages overwrite the oldest.
+ * Any thread. */
 #pragma once
 
 #include "ops/runtime/mem.h"

@@ -1,5 +1,5 @@
-/* receipts: how far people have read. A signal: appended without a decision, the newest of each person and room counts.
- */
+/* receipts: how far people have read. A signal: appended without a decision, the newest of each person and
+ * room counts. */
 #include "schemas/receipts.gen.h"
 
 #include "consumers/messages/view.h"

@@ -35,6 +35,6 @@ MUST_CHECK err token_issue(struct tokens *t, const struct claims *claims, int64_
 /* REJECT with a reason that may be shown to the client. */
 MUST_CHECK err token_check(struct tokens *t, struct str token, int64_t now_ms, struct claims *ret);
 
-/* Takes the Authorization header: fills r->claims, or a 401 problem with WWW-Authenticate (RFC 6750) and returns false.
- */
+/* Takes the Authorization header: fills r->claims, or a 401 problem with WWW-Authenticate (RFC 6750) and
+ * returns false. */
 bool token_authenticate(struct request *r);

@@ -62,7 +62,9 @@ static int open_socket(bool blocking, int port)
 {
     int fd = socket(AF_INET, SOCK_STREAM | (blocking ? 0 : SOCK_NONBLOCK), 0);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
-    struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in at = { .sin_family = AF_INET,
+                              .sin_port = htons((uint16_t)port),
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     if (connect(fd, (struct sockaddr *)&at, sizeof at) != 0 && errno != EINPROGRESS) {
         close(fd);
         return -1;
@@ -105,10 +107,11 @@ static void begin(struct listener *l)
 static void greet(struct listener *l)
 {
     char head[4096];
-    int len = snprintf(head, sizeof head,
-                       "GET /api/v1/live%s%s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                       "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nAuthorization: Bearer %s\r\n\r\n",
-                       *l->id ? "?lastEventId=" : "", l->id, l->token);
+    int len = snprintf(
+        head, sizeof head,
+        "GET /api/v1/live%s%s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nAuthorization: Bearer %s\r\n\r\n",
+        *l->id ? "?lastEventId=" : "", l->id, l->token);
     if (send(l->fd, head, (size_t)len, MSG_NOSIGNAL) != len) {
         lose(l);
         return;
@@ -220,7 +223,8 @@ static void *post(void *argument)
                            p->room_id, p->token, size, body);
         if (fd < 0)
             fd = open_socket(true, post_port);
-        ssize_t got = fd >= 0 && send(fd, request, (size_t)len, MSG_NOSIGNAL) == len ? recv(fd, answer, sizeof answer, 0) : -1;
+        ssize_t got =
+            fd >= 0 && send(fd, request, (size_t)len, MSG_NOSIGNAL) == len ? recv(fd, answer, sizeof answer, 0) : -1;
         if (got > 12 && memcmp(answer, "HTTP/1.1 201", 12) == 0) {
             atomic_fetch_add(&posted, 1);
             size_t at_post = atomic_fetch_add(&post_count, 1) % latency_room;
@@ -336,15 +340,20 @@ int main(int argc, char **argv)
         pthread_join(threads[i], NULL);
     run_until(now() + 1, false);
     size_t posts = atomic_load(&post_count);
-    double before_p99 = post_percentile(posts, 0, first_lost, 0.99), storm_p99 = post_percentile(posts, first_lost, last_back, 0.99);
+    double before_p99 = post_percentile(posts, 0, first_lost, 0.99),
+           storm_p99 = post_percentile(posts, first_lost, last_back, 0.99);
     qsort(latencies, latency_count, sizeof *latencies, compare);
     qsort(post_latencies, posts, sizeof *post_latencies, compare);
-    printf("{\"listeners\": %d, \"connect_s\": %.2f, \"posted\": %ld, \"failed\": %ld, \"deliveries\": %ld, \"deliveries_rate\": %.0f, "
-           "\"p50_ms\": %.2f, \"p99_ms\": %.2f, \"max_ms\": %.2f, \"post_p50_ms\": %.2f, \"post_p99_ms\": %.2f, \"gaps\": %ld, "
-           "\"repeats\": %ld, \"resyncs\": %ld, \"reconnects\": %ld, \"back_s\": %.2f, \"before_p99_ms\": %.2f, \"storm_p99_ms\": %.2f}\n",
+    printf("{\"listeners\": %d, \"connect_s\": %.2f, \"posted\": %ld, \"failed\": %ld, \"deliveries\": %ld, "
+           "\"deliveries_rate\": %.0f, "
+           "\"p50_ms\": %.2f, \"p99_ms\": %.2f, \"max_ms\": %.2f, \"post_p50_ms\": %.2f, \"post_p99_ms\": %.2f, "
+           "\"gaps\": %ld, "
+           "\"repeats\": %ld, \"resyncs\": %ld, \"reconnects\": %ld, \"back_s\": %.2f, \"before_p99_ms\": %.2f, "
+           "\"storm_p99_ms\": %.2f}\n",
            ready, connect_s, atomic_load(&posted), atomic_load(&failed), deliveries, (double)deliveries / took,
-           percentile(latencies, latency_count, 0.5), percentile(latencies, latency_count, 0.99), percentile(latencies, latency_count, 1),
-           percentile(post_latencies, posts, 0.5), percentile(post_latencies, posts, 0.99), gaps, repeats, resyncs, reconnects,
+           percentile(latencies, latency_count, 0.5), percentile(latencies, latency_count, 0.99),
+           percentile(latencies, latency_count, 1), percentile(post_latencies, posts, 0.5),
+           percentile(post_latencies, posts, 0.99), gaps, repeats, resyncs, reconnects,
            first_lost ? last_back - first_lost : 0, before_p99, storm_p99);
     return 0;
 }

@@ -4,15 +4,17 @@ import os
 import shutil
 
 from running import FOLDER, TSAN, must
-from state import REPOSITORY
+from state import REPOSITORY, write_atomically
 
 
 def build(name, log, *setup, targets=(), env=None):
-    """A build folder of its own under .state-test; returns it."""
+    """A build folder of its own under .state-test, where a warning is an error; returns it. Made anew when it is set up otherwise."""
     folder = os.path.join(FOLDER, f"build-{name}")
-    if not os.path.exists(os.path.join(folder, "build.ninja")):
+    how, known = " ".join(("--werror", *setup)), os.path.join(folder, "aether-setup")
+    if not os.path.exists(os.path.join(folder, "build.ninja")) or not os.path.exists(known) or open(known).read() != how:
         shutil.rmtree(folder, ignore_errors=True)
-        must(["meson", "setup", folder, REPOSITORY, *setup], log, 300, "meson setup", env)
+        must(["meson", "setup", folder, REPOSITORY, "--werror", *setup], log, 300, "meson setup", env)
+        write_atomically(known, how)
     must(["ninja", "-C", folder, *targets], log, 1200, "the build", env)
     return folder
 

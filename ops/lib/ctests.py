@@ -36,15 +36,15 @@ def meson_tests(folder, log, env, patience, wanted=lambda test: True):
     return total
 
 
-def meson_once(folder, log, env, patience, rows):
+def meson_once(folder, log, env, patience, rows, processes=1, seconds=1200):
     """Each row beside the others: the result of each test by its name, and of those that it did not come to."""
     logs = {row: os.path.join(folder, "meson-logs", f"{row}.json") for row in rows}
     for said in logs.values():  # of the last time
         with contextlib.suppress(FileNotFoundError):
             os.unlink(said)
-    run_side_by_side([["meson", "test", "-C", folder, "--no-rebuild", "--num-processes", "1", "--print-errorlogs", "-t", str(patience),
+    run_side_by_side([["meson", "test", "-C", folder, "--no-rebuild", "--num-processes", str(processes), "--print-errorlogs", "-t", str(patience),
                        "--logbase", row, *names] for row, names in rows.items()],
-                     log, 1200, environment(CK_TIMEOUT_MULTIPLIER=str(patience), **env))
+                     log, seconds, environment(CK_TIMEOUT_MULTIPLIER=str(patience), **env))
     results, missing = {}, Result()
     for row, names in rows.items():
         found = {}

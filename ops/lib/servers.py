@@ -16,11 +16,16 @@ def servers(log):
     wipe(state, log)
     try:
         must([ops("up"), "--state", state, "--servers", "--port-base", "auto", "--no-install"], log, 300, "starting the servers")
-        told = json.loads(subprocess.run([ops("status"), "--state", state, "--json"], stdout=subprocess.PIPE, check=True).stdout)
-        yield {"AETHER_TEST_KAFKA": told["kafka"]["bootstrap"], "AETHER_TEST_POSTGRES_DSN": told["postgres"]["dsn"],
-               "AETHER_TEST_REDIS_URL": told["redis"]["url"]}
+        yield addresses(state)
     finally:
         wipe(state, log)
+
+
+def addresses(state):
+    """What the C tests want to know of the servers that run there."""
+    told = json.loads(subprocess.run([ops("status"), "--state", state, "--json"], stdout=subprocess.PIPE, check=True).stdout)
+    return {"AETHER_TEST_KAFKA": told["kafka"]["bootstrap"], "AETHER_TEST_POSTGRES_DSN": told["postgres"]["dsn"],
+            "AETHER_TEST_REDIS_URL": told["redis"]["url"]}
 
 
 def ops(command):

@@ -10,10 +10,11 @@ import subprocess
 import time
 
 import console
+import gate
 from builds import asan_build, build, tsan_build
 from console import Failure
 from ctests import meson_tests, no_reports
-from mutants import complaints, mutants, refresh
+from mutants import mutants, refresh
 from pytests import STACK_LOGS, pytest
 from results import Result, one
 from running import FOLDER, LOGS, environment, must, run, run_side_by_side
@@ -34,13 +35,12 @@ def no_warnings(compiler, log):
 
 # --- the parts ---
 
-def layers(log):
-    return one(run(["/usr/bin/python3", "tests/layering/layering.py"], log, 60) == 0, "an include breaks the layers")
-
-
-def mutants_fit(log):
-    said = complaints(asan_build(log))
-    return one(not said, "\n".join(said))
+def check(log):
+    """The gate of ops/check, whole: clang-tidy over every source that it has not had nothing to say of."""
+    result = gate.form().add(gate.layers())
+    folder = asan_build(log)
+    build("release", log, "--buildtype=release")
+    return result.add(gate.mutants(folder)).add(gate.tidy(folder)[0])
 
 
 def unit(log):
@@ -113,8 +113,7 @@ def chaos(log):
 
 
 PARTS = {
-    "layers": (layers, "no include breaks the layers"),
-    "fit": (mutants_fit, "every patch of tests/mutants applies, and the tests it names are there"),
+    "check": (check, "format, layers, no warning of gcc, clang-tidy; every patch of tests/mutants applies"),
     "unit": (unit, "C tests with ASan and UBSan, leaks are failures; on Kafka, PostgreSQL and Redis where they need them"),
     "threads": (threads, "C tests and conversations of the gateway with TSan"),
     "fuzz": (fuzz, f"fuzz targets for {FUZZ_SECONDS} s each, with the saved corpus"),

@@ -2,11 +2,15 @@
  *
  * A program concatenates the tables of the parts it is made of. A row is name, type, default, range, unit and one line
  * of documentation; --help, the reference (--help=markdown) and the error for a wrong value come from the row.
- * Precedence:
- * --set, environment (AETHER_ + the name in capitals with '.' as '_'), --config FILE (lines `name = value`, #
- * comments), default. `kafka.<property>` passes any librdkafka property through, e.g.
- * AETHER_KAFKA_SECURITY_PROTOCOL=SASL_SSL or `kafka.security.protocol = SASL_SSL`. Read-only after config_load, so any
- * thread may read. */
+ *
+ * Precedence, highest first:
+ *   - --set NAME=VALUE
+ *   - the environment: AETHER_ and the name in capitals, with '_' for '.'
+ *   - --config FILE: lines `name = value`, and comments behind #
+ *   - the default
+ *
+ * `kafka.<property>` passes any librdkafka property through, e.g. AETHER_KAFKA_SECURITY_PROTOCOL=SASL_SSL or
+ * `kafka.security.protocol = SASL_SSL`. Read-only after config_load, so any thread may read. */
 #pragma once
 
 #include <stdbool.h>

@@ -7,8 +7,8 @@
 
 static void on_log(const rd_kafka_t *rk, int severity, const char *facility, const char *text)
 {
-    /* What librdkafka calls an error is mostly a broker that is away: it goes on by itself, so it is no error of ours.
-     */
+    /* What librdkafka calls an error is mostly a broker that is away: it goes on by itself, so it is no error
+     * of ours. */
     const enum log_level level = severity <= LOG_CRIT      ? LOG_LEVEL_ERROR
                                  : severity <= LOG_WARNING ? LOG_LEVEL_WARN
                                  : severity <= LOG_INFO    ? LOG_LEVEL_INFO

@@ -47,8 +47,8 @@ err pg_failed(struct pg *pg, const char *what, const PGresult *result);
 /* True: the result is an error (or a COMMIT that rolled back). */
 bool pg_is_error(const struct pg_statement *statement, const PGresult *result);
 
-/* After an error or a batch: drops a connection that is broken or must be made anew, remembers the transaction's state.
- */
+/* After an error or a batch: drops a connection that is broken or must be made anew, remembers the
+ * transaction's state. */
 void pg_settle(struct pg *pg);
 
 /* Runs SQL text without parameters and drops the results; NULL timeouts do not apply. */

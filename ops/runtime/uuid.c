@@ -16,8 +16,8 @@ static void sodium_start(void)
 }
 
 /* Ids of one thread and one millisecond ascend: rand_a counts from a random start (RFC 9562 section 6.2, method 1). The
- * start leaves room for 2048 ids; what comes after in the same millisecond wraps, is as unique and no longer ascends.
- */
+ * start leaves room for 2048 ids; what comes after in the same millisecond wraps, is as unique and no
+ * longer ascends. */
 static _Thread_local struct {
     int64_t unix_ms;
     unsigned counter;

@@ -1,5 +1,5 @@
-/* A throw-away database for a test, made in the server of AETHER_TEST_POSTGRES_DSN (a role that may create databases).
- */
+/* A throw-away database for a test, made in the server of AETHER_TEST_POSTGRES_DSN (a role that may
+ * create databases). */
 #pragma once
 
 #include "consumers/worker.h"

@@ -170,6 +170,7 @@ END_TEST
 
 int main(void)
 {
+    suite_server("AETHER_TEST_POSTGRES_DSN");
     Suite *suite = suite_create("migrations");
     TCase *t = suite_case("migrations");
     tcase_add_checked_fixture(t, setup, teardown);

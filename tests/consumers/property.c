@@ -166,8 +166,8 @@ static void tell_story(struct play *p, uint32_t story)
     ask_everything(p, story);
 }
 
-/* A state that is loaded with nothing and evolves over the whole log, as in a recovery, knows what the database knows.
- */
+/* A state that is loaded with nothing and evolves over the whole log, as in a recovery, knows what the
+ * database knows. */
 static void evolve_whole_log(struct play *p)
 {
     const struct any_record **facts = mem_alloc((p->log.count + 1) * sizeof *facts);

@@ -16,8 +16,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 const char *__lsan_default_options(void);
 
-/* avro-c lays the fields of a generic record out without alignment, and the leak checker does not find pointers there.
- */
+/* avro-c lays the fields of a generic record out without alignment, and the leak checker does not find
+ * pointers there. */
 const char *__lsan_default_options(void)
 {
     return "use_unaligned=1";

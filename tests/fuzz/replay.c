@@ -1,5 +1,5 @@
-/* replay: runs a fuzz target over the files of a folder, where libFuzzer is not there to do it. Linked to one target.
- */
+/* replay: runs a fuzz target over the files of a folder, where libFuzzer is not there to do it. Linked to
+ * one target. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

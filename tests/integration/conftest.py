@@ -1,5 +1,6 @@
 """One stack for the whole session, on real servers. AETHER_TEST_STATE names the state folder of one that runs already; else one
 is started in .state-test, with an empty log, from AETHER_TEST_BUILD (a meson build folder, say with sanitizers) or build/.
+AETHER_TEST_KEEP names the state folder of one that is started there when it does not run, brought up to date, and left running.
 
 Two messages workers share the partitions, and a lost one is missed soon."""
 
@@ -50,6 +51,13 @@ def stack():
     options = ["--port-base", "auto", "--gateways", "1", "--workers", "users=1", "--workers", "messages=2"]
     options += [word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}")]
     options += ["--build", build] if build else []
+    if kept := os.environ.get("AETHER_TEST_KEEP"):
+        started = os.path.exists(os.path.join(kept, "stack.json"))
+        running = Stack(kept, options[2:] if started else options)
+        running.up()
+        running.wait_ready()
+        yield running
+        return
     running = Stack(OWN_STATE, options)
     running.wipe()
     try:

@@ -182,8 +182,8 @@ START_TEST(after_a_fatal_idempotence_error_the_producer_is_usable_again)
 }
 END_TEST
 
-/* That a batch leaves nothing behind a record that failed is tested on a real broker: the mock one checks no sequences.
- */
+/* That a batch leaves nothing behind a record that failed is tested on a real broker: the mock one checks
+ * no sequences. */
 START_TEST(with_an_own_thread_a_record_that_fails_does_not_stop_the_others)
 {
     struct deliveries *d = deliveries_start(bootstrap, true, (const char *[]){ IN_FLIGHT_1, NULL });

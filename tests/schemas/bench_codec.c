@@ -1,6 +1,7 @@
 /* How long it takes to check, decode and encode a MessagePosted, and how often that allocates. Not a test: run it by
- * hand, ninja -C build tests/schemas/bench_codec && build/tests/schemas/bench_codec The figures of
- * ops/adr/0001-avro-encoding.md are from here. */
+ * hand,
+ *     ninja -C build tests/schemas/bench_codec && build/tests/schemas/bench_codec
+ * The figures of ops/adr/0001-avro-encoding.md are from here. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

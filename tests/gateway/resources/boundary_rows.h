@@ -1,7 +1,7 @@
 /* boundary_rows: tests/gateway/boundaries.txt, which says what of each route's fields may be how long, large or many.
  * Its lines are "<route>: <method> <path> <who> …" and "<route> <place>.<field>: <type> <min>..<max> <pattern or
- * choices> <flags>", sorted; they are compared with what the routes declare, which must not be the only one to say it.
- */
+ * choices> <flags>", sorted; they are compared with what the routes declare, which must not be the only one to
+ * say it. */
 #pragma once
 
 #include <inttypes.h>
