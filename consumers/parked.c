@@ -180,7 +180,11 @@ static err write_row(struct pg *pg, struct arena *arena, const struct parked_rec
     pg_arg_bool(&args, record->blocks && key);
     pg_arg_text(&args, str_of(record->cause));
     pg_arg_bytes(&args, record->payload);
-    return pg_query(pg, &sql_park, &args, NULL);
+    TRY(pg_batch_begin(pg));
+    TRY(pg_batch_add(pg, &sql_park, &args));
+    if (key && record->fact && record->worker->hold)
+        TRY(record->worker->hold(pg, arena, &(struct placed_fact){ record->fact, record->partition, record->offset }));
+    return pg_batch_end(pg, NULL, 0);
 }
 
 err park(struct parked_keys *keys, struct pg *pg, struct arena *arena, struct producer *producer, const char *worker,

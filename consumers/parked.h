@@ -4,6 +4,7 @@
 #pragma once
 
 #include "consumers/partition.h"
+#include "consumers/worker.h"
 #include "producers/producer.h"
 
 struct parked_keys; /* the keys that are blocked and the records that were discarded, in memory */
@@ -24,6 +25,8 @@ struct parked_record {
     bool blocks;    /* a fact: later ones of the key must not overtake it */
     const char *cause;
     struct str payload;
+    const struct stream_worker *worker;
+    const struct any_record *fact; /* for worker->hold; NULL: a command, or it cannot be decoded */
 };
 
 /* Unless it is parked already: appends to <worker>.parked and then writes the row (in a transaction of its own: it says

@@ -240,7 +240,9 @@ static size_t partition_index(const struct worker *w, const rd_kafka_message_t *
     return w->partition_count;
 }
 
-static err park_fact(struct recovery *r, const struct partition *p, const rd_kafka_message_t *m, const char *cause)
+/* `fact` NULL: it cannot be decoded. */
+static err park_fact(struct recovery *r, const struct partition *p, const rd_kafka_message_t *m,
+                     const struct any_record *fact, const char *cause)
 {
     struct worker *w = r->w;
     const struct parked_record record = {
@@ -251,6 +253,8 @@ static err park_fact(struct recovery *r, const struct partition *p, const rd_kaf
         .blocks = true,
         .cause = arena_printf(&r->arena, "%s", cause),
         .payload = { m->payload, m->len },
+        .worker = p->worker,
+        .fact = fact,
     };
     metrics_add(w->metrics, METRIC_PARKED, 1);
     return park(w->parked_keys, w->read_pg, &r->arena, w->producer, w->definition->name, &record);
@@ -313,7 +317,7 @@ static err take_fact(struct recovery *r, size_t i, const rd_kafka_message_t *m)
 
     if (facts->decode(w->codec, payload, &c->arena, fact) != OK) {
         if (!discarded)
-            TRY(park_fact(r, p, m, arena_printf(&r->arena, "%s", err_message())));
+            TRY(park_fact(r, p, m, NULL, arena_printf(&r->arena, "%s", err_message())));
         return in_rebuild ? fold_alone(r, i, NULL, m->offset, payload) : OK;
     }
     if (fact->meta.command_offset <= r->last[i])
@@ -323,7 +327,7 @@ static err take_fact(struct recovery *r, size_t i, const rd_kafka_message_t *m)
     const bool poison = m->offset == p->poison;
     const bool blocked = discarded || poison || parked_keys_blocks(w->parked_keys, facts->key(fact));
     if (blocked && !discarded)
-        TRY(park_fact(r, p, m, poison ? p->refusal : "waits behind a parked record of its key"));
+        TRY(park_fact(r, p, m, fact, poison ? p->refusal : "waits behind a parked record of its key"));
     if (in_rebuild || fact->meta.command_offset < r->commands_low[i])
         return fold_alone(r, i, blocked ? NULL : fact, m->offset, payload);
     partition_push_tail(p, (struct tail_fact){

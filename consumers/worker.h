@@ -9,6 +9,7 @@
  *   - decide: pure; a command and the state give a fact or a rejection;
  *   - evolve: pure; brings a fact into the state;
  *   - fold: queues the statements that bring a batch of facts into the projection;
+ *   - hold: keeps what a parked fact has taken (may be NULL);
  *   - cache: writes absolute values to Redis (may be NULL); with count 0, after a write that failed, it makes sure that
  *     nothing older than the next write is ever read.
  * evolve and fold are two readings of one fact and must agree. */
@@ -50,6 +51,9 @@ struct stream_worker {
     err (*fold)(struct pg *pg, struct arena *arena, const void *state, const struct placed_fact *facts,
                 size_t count) MUST_CHECK;
     err (*cache)(struct redis *redis, struct arena *arena, const struct placed_fact *facts, size_t count) MUST_CHECK;
+    /* A fact that is being parked, its sealed fields not opened: adds to the batch what others must not take until it
+     * is retried or discarded, as rows that refer to its row of `parked` (ON DELETE CASCADE). May be NULL. */
+    err (*hold)(struct pg *pg, struct arena *arena, const struct placed_fact *fact) MUST_CHECK;
 };
 
 /* A signal at its place in its topic. */

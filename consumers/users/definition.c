@@ -12,6 +12,7 @@ static const struct stream_worker accounts_worker = {
     .evolve = accounts_evolve,
     .fold = accounts_fold,
     .cache = accounts_cache_write,
+    .hold = accounts_hold,
 };
 
 static const struct stream_worker sessions_worker = {

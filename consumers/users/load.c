@@ -1,4 +1,5 @@
 /* Brings accounts and sessions from PostgreSQL into the state, one query a table. */
+#include "consumers/users/row.h"
 #include "consumers/users/streams.h"
 
 #define ACCOUNT                                                                                                        \
@@ -14,12 +15,18 @@ static const struct pg_statement load_accounts = {
             "WHERE username_index = ANY ($2::bytea[]) UNION ALL " ACCOUNT "WHERE email_index = ANY ($3::bytea[])",
 };
 
-/* Who has one of the usernames ($1) reserved. */
+/* Who has one of the usernames ($1) reserved, or one of them or of the e-mail addresses ($2) held: by a parked fact,
+ * and until nobody knows when. What is held counts, so it comes last. The kinds are those of row.h. */
 static const struct pg_statement load_reserved = {
     "users_load_reserved",
-    "SELECT username_index, user_id, reserved_until FROM users.reserved_usernames"
-    " WHERE username_index = ANY ($1::bytea[])",
+    "SELECT 1::smallint, username_index, user_id, reserved_until FROM users.reserved_usernames"
+    " WHERE username_index = ANY ($1::bytea[])"
+    " UNION ALL "
+    "SELECT kind, name_index, user_id, NULL FROM users.held_names"
+    " WHERE (kind = 1 AND name_index = ANY ($1::bytea[])) OR (kind = 2 AND name_index = ANY ($2::bytea[]))"
+    " ORDER BY 4 NULLS LAST",
 };
+enum { RESERVED_KIND, RESERVED_INDEX, RESERVED_BY, RESERVED_UNTIL };
 
 static const struct pg_statement load_admins = {
     "users_load_admins",
@@ -105,6 +112,7 @@ static err queue_accounts(struct pg *pg, struct arena *arena, const struct wante
     pg_arg_array(&args, usernames);
     pg_arg_array(&args, emails);
     pg_arg_array(&names, usernames);
+    pg_arg_array(&names, emails);
     TRY(pg_batch_begin(pg));
     TRY(pg_batch_add(pg, &load_accounts, &args));
     TRY(pg_batch_add(pg, &load_reserved, &names));
@@ -131,6 +139,14 @@ static void account_learn(struct accounts_state *s, const PGresult *r, int row)
               CLAIM_FOREVER);
     claim_set(accounts_state_claim_add(s, claim_key(CLAIM_EMAIL, pg_str(r, row, EMAIL_INDEX))), account->id,
               CLAIM_FOREVER);
+}
+
+static void reservation_learn(struct accounts_state *s, const PGresult *r, int row)
+{
+    const enum claim_kind kind = pg_int(r, row, RESERVED_KIND) == ROW_NAME_USERNAME ? CLAIM_USERNAME : CLAIM_EMAIL;
+    claim_set(accounts_state_claim_add(s, claim_key(kind, pg_str(r, row, RESERVED_INDEX))),
+              pg_uuid(r, row, RESERVED_BY),
+              pg_null(r, row, RESERVED_UNTIL) ? CLAIM_FOREVER : pg_time(r, row, RESERVED_UNTIL));
 }
 
 err accounts_load(void *state, struct pg *pg, struct arena *arena, const struct any_record *const *records,
@@ -160,8 +176,7 @@ err accounts_load(void *state, struct pg *pg, struct arena *arena, const struct 
     if (asked != OK)
         return asked;
     for (int row = 0; row < PQntuples(r[1]); row++)
-        claim_set(accounts_state_claim_add(s, claim_key(CLAIM_USERNAME, pg_str(r[1], row, 0))), pg_uuid(r[1], row, 1),
-                  pg_time(r[1], row, 2));
+        reservation_learn(s, r[1], row);
     for (int row = 0; row < PQntuples(r[0]); row++)
         account_learn(s, r[0], row);
     for (int row = 0; w.admins && row < PQntuples(r[2]); row++)

@@ -9,6 +9,7 @@ err accounts_load(void *state, struct pg *pg, struct arena *arena, const struct 
                   size_t count, bool facts) MUST_CHECK;
 err accounts_fold(struct pg *pg, struct arena *arena, const void *state, const struct placed_fact *facts,
                   size_t count) MUST_CHECK;
+err accounts_hold(struct pg *pg, struct arena *arena, const struct placed_fact *fact) MUST_CHECK;
 
 err sessions_load(void *state, struct pg *pg, struct arena *arena, const struct any_record *const *records,
                   size_t count, bool facts) MUST_CHECK;

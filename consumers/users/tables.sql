@@ -108,3 +108,19 @@ CREATE INDEX audit_subject ON users.audit (subject, at, stream, partition, posit
 CREATE INDEX audit_action ON users.audit (action, at, stream, partition, position);
 -- Most people act upon themselves, and are found as subjects.
 CREATE INDEX audit_actor ON users.audit (actor, at, stream, partition, position) WHERE actor <> subject;
+
+-- migration 3
+
+-- Names that facts have taken which do not fold: nobody else may have them until the fact is retried or discarded, or it would
+-- never fold.
+CREATE TABLE users.held_names (
+    topic      text     NOT NULL,
+    partition  int      NOT NULL,
+    "offset"   bigint   NOT NULL,
+    kind       smallint NOT NULL, -- 1 username, 2 e-mail address
+    name_index bytea    NOT NULL,
+    user_id    uuid     NOT NULL,
+    PRIMARY KEY (topic, partition, "offset", kind),
+    FOREIGN KEY (topic, partition, "offset") REFERENCES users.parked ON DELETE CASCADE
+);
+CREATE INDEX held_names_index ON users.held_names (name_index);

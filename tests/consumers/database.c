@@ -39,6 +39,8 @@ static void with_database(const char *dsn, const char *name, struct buf *out)
     buf_char(out, '\0');
 }
 
+extern const struct migration worker_tables_migrations[]; /* what every worker keeps */
+
 static struct pg *server(void)
 {
     struct pg *pg = pg_create(suite_server("AETHER_TEST_POSTGRES_DSN"), "aether-test");
@@ -81,8 +83,11 @@ void database_create(struct database *d, const struct worker_definition *const *
                     " 'DECLARE value text; BEGIN EXECUTE query INTO value; RETURN value; END'");
     for (size_t i = 0; definitions[i]; i++) {
         buf_clear(&text);
-        buf_printf(&text, "CREATE SCHEMA %s", definitions[i]->name);
+        buf_printf(&text, "CREATE SCHEMA %s; SET search_path = %s", definitions[i]->name, definitions[i]->name);
         database_run(d, text.ptr);
+        for (const struct migration *m = worker_tables_migrations; m->number; m++)
+            database_run(d, m->sql);
+        database_run(d, "RESET search_path");
         for (const struct migration *m = definitions[i]->migrations; m->number; m++)
             database_run(d, m->sql);
     }

@@ -9,7 +9,8 @@ struct database {
     char name[64];
 };
 
-/* Creates the database and applies the migrations of the definitions (NULL-terminated) each in its own schema. Any
+/* Creates the database and applies the migrations of every worker and of the definitions (NULL-terminated) each in its
+ * own schema. Any
  * failure ends the program. */
 void database_create(struct database *d, const struct worker_definition *const *definitions);
 void database_destroy(struct database *d);

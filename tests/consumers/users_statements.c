@@ -113,6 +113,10 @@ START_TEST(every_statement_walks_over_indexes)
         "  FROM users.accounts, generate_series(1, 3) k;"
         "INSERT INTO users.reserved_usernames SELECT ('r' || n)::bytea, gen_random_uuid(), now()"
         "  FROM generate_series(1, 5000) n;"
+        "INSERT INTO users.parked (topic, partition, \"offset\", blocks, cause, payload)"
+        "  SELECT 'accounts.events', 0, n, true, '', '' FROM generate_series(1, 5000) n;"
+        "INSERT INTO users.held_names SELECT topic, partition, \"offset\", 1, ('h' || \"offset\")::bytea, "
+        "                                    gen_random_uuid() FROM users.parked;"
         "INSERT INTO users.audit SELECT 'sessions', 10 + n, a.position, now() + n * interval '1 ms', user_id,"
         "                               'A' || a.position % 20, user_id, '{}', 'a', '', gen_random_uuid(), ''"
         "  FROM generate_series(1, 4) n, users.accounts a;"
@@ -135,7 +139,7 @@ START_TEST(every_statement_walks_over_indexes)
         { "users_find_account_by_login('a','b')" },
         { "users_find_usernames(" IDS ")" },
         { "users_search_accounts('a','b','a'," ID ",10)" },
-        { "users_list_sessions(" ID ",now()," ID ",10)" },
+        { "users_list_sessions(" ID ",now()," ID ",10,now())" },
         { "users_find_access(" IDS "," IDS ")" },
         { "users_list_accounts" LIST ")" },
         { "users_list_staff" LIST ")", .sorts = true },
@@ -146,7 +150,7 @@ START_TEST(every_statement_walks_over_indexes)
         { "users_list_audit_of_subject" LOG },
         { "users_list_audit_of_actor" LOG, .sorts = true },
         { "users_load_accounts(" IDS ",'{a}','{b}')" },
-        { "users_load_reserved('{a}')" },
+        { "users_load_reserved('{a}','{b}')", .sorts = true },
         { "users_load_admins" },
         { "users_load_sessions(" IDS "," IDS ")" },
         { "users_update_profiles(" IDS ",'{a}','{a}','{a}','{a}','{a}','{a}','{a}','{a}','{a}')" },

@@ -8,7 +8,7 @@ import uuid
 import pytest
 
 import log
-from client import later
+from client import PASSWORD, Person, later
 from stack import wait_until
 
 TRACE = uuid.uuid4().hex
@@ -70,6 +70,33 @@ def test_what_does_not_fold_is_shown_and_folds_when_it_is_retried_by_key_after_t
     operation = ada.get(held.headers["Location"].removeprefix("/api/v1"))
     assert operation.json["status"] == "succeeded" and operation.json["position"] == f"rooms/{partition}@{offset}", operation
     assert ada.say(room, "free again")["seq"] == 2
+
+
+@pytest.mark.parametrize("action", ["retry", "discard"])
+def test_the_names_of_a_parked_registration_are_nobodys_until_it_is_settled(stack, mended, urls, action):
+    """Or it would never fold: two accounts cannot have one name."""
+    first, other = Person(urls), Person(urls)
+
+    def registered(**names):
+        return other.insist("POST", "/auth/register", {**other.registration(), **names})
+    parked = "SELECT key::text FROM users.parked WHERE cause LIKE '%%no_account_for_it%%'"
+    stack.sql(f"ALTER TABLE users.accounts ADD CONSTRAINT no_account_for_it CHECK (username <> '{first.username}') NOT VALID")
+    try:
+        assert first.post("/auth/register", first.registration(), headers={"Prefer": "respond-async"}).status == 202
+        (key,), = wait_until(lambda: stack.sql(parked), 30, "the fact is parked")
+        for killed in (False, True):
+            if killed:  # who takes over knows it, too
+                stack.wait_replaced("users", stack.kill("users"))
+            assert registered(username=first.username).code == "username_taken"
+            assert registered(email=first.email).code == "email_taken"
+    finally:
+        stack.sql("ALTER TABLE users.accounts DROP CONSTRAINT IF EXISTS no_account_for_it")
+    stack.command("parked", action, key)
+    wait_until(lambda: not stack.sql(parked), 30, "settled")
+    if action == "retry":
+        assert first.post("/auth/login", {"username": first.username, "password": PASSWORD}).json["user"]["id"] == key
+    else:
+        assert registered(username=first.username, email=first.email).status == 201
 
 
 def test_a_message_that_is_due_while_its_room_is_held_up_is_sent_when_it_is_free(stack, ada, ben, room):
