@@ -26,6 +26,23 @@ class Limits(Case):
         self.assert_problem(connection.answer(), 413, "too_large")
         self.assert_usable(connection)
 
+    def test_a_body_in_chunks_may_have_as_many_bytes(self):
+        connection = self.connect()
+        for size, status in ((2048, 200), (2049, 413)):
+            body = (" " * (size - len(BODY)) + BODY).encode()
+            pieces = (body[:1000], body[1000:2040], body[2040:2048], body[2048:])
+            connection.send(post("Transfer-Encoding: chunked\r\n").encode() + b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in pieces if p) + b"0\r\n\r\n")
+            self.assertEqual(connection.answer().status, status)
+            self.assert_usable(connection)
+
+    def test_a_body_nobody_wants_is_read_up_to_eight_mebibytes(self):
+        connection = self.connect()
+        self.assert_problem(connection.request("POST", "/things", b"x" * 8 * 1024 * 1024), 413, "too_large")
+        self.assert_usable(connection)
+        answer, connection = self.raw(post("Content-Length: 8388609\r\n"))
+        self.assert_problem(answer, 413, "too_large")
+        self.assertTrue(answer.closes() and connection.is_closed())
+
     def test_a_body_far_too_large_is_413_at_once(self):
         answer, connection = self.raw(post("Content-Length: 99999999999\r\n"))
         self.assert_problem(answer, 413, "too_large")
@@ -55,7 +72,9 @@ class Limits(Case):
         answer, connection = self.raw("GET /hello HTTP/1.1\r\nHost: test\r\n" + "".join(f"X{i}: y\r\n" for i in range(70)) + "\r\n")
         self.assert_problem(answer, 431, "header_too_large")
         self.assertTrue(connection.is_closed())
-        self.assertEqual(self.connect().request("GET", "/hello", **{f"X{i}": "y" for i in range(60)}).status, 200)
+        for more, status in ((63, 200), (64, 431)):  # besides Host
+            answer, _ = self.raw("GET /hello HTTP/1.1\r\nHost: test\r\n" + "X: y\r\n" * more + "\r\n")
+            self.assertEqual(answer.status, status, more)
 
     def test_headers_far_too_large_end_the_connection(self):
         self.assert_refused_by_library("GET /hello HTTP/1.1\r\nHost: test\r\n" + "".join(f"X{i}: {'y' * 1000}\r\n" for i in range(100)) + "\r\n", (431,))
@@ -73,6 +92,7 @@ class Limits(Case):
         for _ in range(3):
             connection.send(head)
             self.assertEqual(connection.answer().status, 200)
+        self.assert_problem(self.raw(head.replace("X-Pad: ", "X-Pad: p"))[0], 431, "header_too_large")
 
 
 class Deadlines(Case):

@@ -254,6 +254,15 @@ class Requests(Case):
         self.assertEqual(connection.request("GET", "/hello?admit=no").status, 200, "only where one has to be logged in")
         self.assert_problem(connection.request("POST", "/private?admit=later", {"title": 1}, Authorization="Bearer good"), 400)
 
+    def test_a_role_counts_as_it_is_by_now(self):
+        connection = self.connect()
+        for token, admit, status in (("good", "yes", 403), ("admin", "yes", 200), ("good", "moderator", 200), ("admin", "user", 403)):
+            answer = connection.request("GET", f"/private/office?admit={admit}", Authorization=f"Bearer {token}")
+            self.assertEqual(answer.status, status, (token, admit))
+            if status == 403:
+                self.assert_problem(answer, 403, "forbidden_role")
+            self.assert_usable(connection)
+
     def test_an_error_of_ours_tells_no_secret(self):
         connection = self.connect()
         answer = connection.request("GET", "/away")
@@ -268,6 +277,42 @@ class Requests(Case):
         for size in (0, 1, 16383, 65536, 5_000_000):
             self.assertEqual(len(connection.request("GET", f"/large?bytes={size}").body), size)
         self.assert_usable(connection)
+
+
+class Recycled(Case):
+    settings = {"threads": 1}  # the next request gets the memory of the last one
+
+    def test_nothing_of_a_request_is_left_for_the_next(self):
+        connection = self.connect()
+        for _ in range(3):
+            first = connection.request("POST", "/private?text=abc&n=5", {"title": "secret"}, Authorization="Bearer good", Idempotency_Key="k",
+                                       Prefer="respond-async", X_Request_Id="mine", traceparent=f"00-{'1' * 32}-{'2' * 16}-01").json
+            self.assertEqual((first["title"], first["text"], first["n"], first["respondAsync"]), ("secret", "abc", 5, True))
+            answer = connection.request("GET", f"/things/{UUID}")
+            other = answer.json
+            nobody = "00000000-0000-0000-0000-000000000000"
+            self.assertEqual((other["title"], other["bodyBytes"], other["n"], other["user"], other["commandId"]), ("", 0, -1, nobody, nobody))
+            self.assertEqual((other["hasIdempotencyKey"], other["respondAsync"], other["hash"]), (False, False, "0" * 32))
+            self.assertNotIn("text", other)
+            self.assertNotIn("1" * 32, other["trace"])
+            self.assertRegex(answer.headers["x-request-id"], f"^{UUID_PATTERN}$")
+
+    def test_no_header_of_an_answer_is_left_for_the_next(self):
+        connection = self.connect()
+        plain = set(connection.request("GET", "/hello").headers)
+        for method, path, said in (("GET", f"/things/{UUID}", "x-handler"), ("OPTIONS", "/things", "allow"), ("POST", "/hello", "allow"),
+                                   ("GET", "/private", "www-authenticate"), ("GET", "/away", "retry-after")):
+            answer = connection.request(method, path, b"" if method == "POST" else None)
+            self.assertIn(said, answer.headers)
+            self.assertEqual(set(connection.request("GET", "/hello").headers), plain, path)
+        self.assertEqual(connection.request("GET", "/large?bytes=1").headers["content-type"], "text/plain")
+        self.assertEqual(connection.request("GET", "/hello").headers["content-type"], "application/json")
+
+    def test_a_large_body_leaves_nothing_behind(self):
+        connection = self.connect()
+        for size in (100_000, 10, 70_000, 100):
+            answer = connection.request("POST", "/things", b" " * size + BODY.encode())
+            self.assertEqual((answer.status, answer.json["bodyBytes"]), (200, size + len(BODY)))
 
 
 if __name__ == "__main__":

@@ -294,6 +294,7 @@ static const struct route table[] = {
     { GET, "/private", "private_get", AUTH_USER, NULL, run_echo, "" },
     { POST, "/private", "private_post", AUTH_USER, &thing, run_echo, "" },
     { GET, "/private/later", "private_later", AUTH_USER, NULL, run_later, "" },
+    { GET, "/private/office", "private_office", AUTH_USER, NULL, run_echo, "", .roles = ROLE_MODERATOR | ROLE_ADMIN },
     { POST, "/bare", "bare", AUTH_NONE, NULL, run_echo, "" },
     { GET, "/later", "later", AUTH_NONE, NULL, run_later, "" },
     { POST, "/later", "later_post", AUTH_NONE, &thing, run_later, "" },
@@ -315,8 +316,9 @@ static const struct route table[] = {
 static bool authenticate(struct request *r)
 {
     const char *header = MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Authorization");
-    if (header && strcmp(header, "Bearer good") == 0) {
+    if (header && (strcmp(header, "Bearer good") == 0 || strcmp(header, "Bearer admin") == 0)) {
         memset(r->claims.user_id.bytes, 0x11, sizeof r->claims.user_id.bytes);
+        r->claims.roles = strcmp(header, "Bearer admin") == 0 ? ROLE_USER | ROLE_ADMIN : ROLE_USER;
         return true;
     }
     problem(r, 401, "invalid_token", NULL, "Say Bearer good.");
@@ -324,7 +326,7 @@ static bool authenticate(struct request *r)
     return false;
 }
 
-/* ?admit=: yes (or absent), no, later, later-no, never */
+/* ?admit=: yes (or absent), no, later, later-no, never, moderator, user (the role the person has by now) */
 static enum request_step admit(struct request *r)
 {
     struct str how = { 0 };
@@ -335,6 +337,10 @@ static enum request_step admit(struct request *r)
         return settle_later(r, 1, TURNED_AWAY);
     if (str_equal(how, STR("never")))
         return run_never(r);
+    if (str_equal(how, STR("moderator")))
+        r->claims.roles = ROLE_USER | ROLE_MODERATOR;
+    if (str_equal(how, STR("user")))
+        r->claims.roles = ROLE_USER;
     if (str_equal(how, STR("no")))
         turn_away(r);
     return REQUEST_DONE;

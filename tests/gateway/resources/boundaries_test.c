@@ -205,6 +205,10 @@ static void check_text(const struct row *row)
         refuses(row, any_text(&made, row->min - 1), words);
     if (!is_query(row))
         refuses(row, "\"ab\\u0000cdefghij\"", "NUL");
+    if (row->pattern && strcmp(row->pattern, "message") == 0) {
+        takes(row, any_text(&made, 4000));
+        refuses(row, any_text(&made, 4001), "4000 characters, as people count");
+    }
 }
 
 /* What a pattern allows where the field's own bounds are wider. */
@@ -213,6 +217,7 @@ static void check_pattern(const struct row *row)
     static const struct {
         const char *pattern, *good[4], *bad[4];
     } patterns[] = {
+        { "message", { "\"a\\u0301\"" }, { NULL } },
         { "email", { "\"a@b.c\"" }, { "\"a@b\"", "\"@b.c\"", "\"a@.c\"", "\"a b@c.d\"" } },
         { "phone", { "\"+12\"", "\"+123456789012345\"" }, { "\"+1\"", "\"+1234567890123456\"", "\"+0123\"" } },
         { "date", { "\"1900-01-01\"" }, { "\"1899-12-31\"", "\"9999-12-31\"", "\"2001-02-29\"" } },
@@ -568,12 +573,17 @@ static void is_refused(const struct route *route, const char *method, int which,
                   r.response.status, said());
 }
 
-static bool allows(const char *method)
+static const char *header(const char *name)
 {
     for (size_t i = 0; i < r.response.header_count; i++)
-        if (strcmp(r.response.headers[i].name, "Allow") == 0)
-            return strstr(r.response.headers[i].value, method) != NULL;
-    return false;
+        if (strcmp(r.response.headers[i].name, name) == 0)
+            return r.response.headers[i].value;
+    return "";
+}
+
+static bool allows(const char *method)
+{
+    return strstr(header("Allow"), method) != NULL;
 }
 
 START_TEST(a_route_asks_who_it_is_where_that_was_reviewed)
@@ -647,6 +657,57 @@ START_TEST(a_path_knows_its_methods_and_says_so)
 }
 END_TEST
 
+static int address_asked, user_asked;
+static bool address_may, user_may;
+
+static bool limit(struct request *request, enum limit_by by)
+{
+    ck_assert_msg(by == LIMIT_BY_ADDRESS || asked_who, "who it is must be known first");
+    *(by == LIMIT_BY_ADDRESS ? &address_asked : &user_asked) += 1;
+    if (by == LIMIT_BY_ADDRESS ? address_may : user_may)
+        return true;
+    problem(request, 429, "rate_limited", NULL, "Slowly.");
+    return false;
+}
+
+static void limits_are(bool address, bool user)
+{
+    address_may = address;
+    user_may = user;
+    address_asked = user_asked = 0;
+}
+
+START_TEST(every_request_counts_against_its_address_and_then_its_user)
+{
+    admission.limit = limit;
+    for (const struct route *route = routes; route->path; route++) {
+        const char *method = method_name(route->method);
+        const bool user = route->auth == AUTH_USER;
+        limits_are(true, true);
+        is_let_in(route, method, -1, "", NULL);
+        ck_assert_msg(address_asked == 1 && user_asked == user, "%s", route->name);
+        limits_are(false, true);
+        is_refused(route, method, -1, "", NULL, 429, "rate_limited");
+        ck_assert(address_asked == 1 && user_asked == 0 && !asked_who);
+        limits_are(true, false);
+        if (user)
+            is_refused(route, method, -1, "", NULL, 429, "rate_limited");
+        limits_are(true, true);
+        is_refused(route, "BREW", -1, "", NULL, 405, "method_not_allowed"); /* who looks for what is not there */
+        ck_assert(address_asked == 1 && user_asked == 0);
+    }
+    begin(NULL);
+    limits_are(false, true);
+    ck_assert(!admit(routes, "GET", STR("/nothing"), NULL));
+    ck_assert_int_eq(r.response.status, 429);
+    begin(NULL);
+    limits_are(true, true);
+    ck_assert(!admit(routes, "GET", STR("/nothing"), NULL));
+    ck_assert(r.response.status == 404 && address_asked == 1);
+    admission.limit = NULL;
+}
+END_TEST
+
 START_TEST(a_body_has_its_media_type_and_no_encoding)
 {
     for (const struct route *route = routes; route->path; route++) {
@@ -657,14 +718,22 @@ START_TEST(a_body_has_its_media_type_and_no_encoding)
         const struct http_facts packed = { .content_length = -1,
                                            .content_type = STR("application/json"),
                                            .content_encoding = STR("gzip") };
+        const struct http_facts identity = { .content_length = -1,
+                                             .content_type = STR("application/json"),
+                                             .content_encoding = STR("Identity") };
         if (!route->body) {
             is_let_in(route, method, -1, "", &plain);
             is_let_in(route, method, -1, "", &none);
             continue;
         }
         is_refused(route, method, -1, "", &plain, 415, "Content-Type");
+        if (route->method == PATCH)
+            ck_assert_str_eq(header("Accept-Patch"), "application/merge-patch+json, application/json");
+        else
+            ck_assert_str_eq(header("Accept"), "application/json");
         is_refused(route, method, -1, "", &none, 415, "Content-Type");
         is_refused(route, method, -1, "", &packed, 415, "Content-Encoding");
+        is_let_in(route, method, -1, "", &identity);
         if (route->method == PATCH)
             is_let_in(route, method, -1, "", &patch);
         else
@@ -706,6 +775,7 @@ static void add(TCase *tests)
     tcase_add_test(tests, a_route_asks_who_it_is_where_that_was_reviewed);
     tcase_add_test(tests, a_part_of_a_path_is_a_uuid_and_is_named_when_it_is_none);
     tcase_add_test(tests, a_path_knows_its_methods_and_says_so);
+    tcase_add_test(tests, every_request_counts_against_its_address_and_then_its_user);
     tcase_add_test(tests, a_body_has_its_media_type_and_no_encoding);
     tcase_add_test(tests, a_body_is_as_long_as_it_may_be_and_no_longer);
 }
