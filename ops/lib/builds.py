@@ -23,6 +23,10 @@ def asan_build(log):
     return build("asan", log, "--buildtype=debugoptimized", "-Db_sanitize=address,undefined")
 
 
+def release_build(log):
+    return build("release", log, "--buildtype=release")
+
+
 def tsan_build(log):
     c11threads = os.path.join(FOLDER, "c11threads.o")
     must(["gcc", "-std=gnu17", "-D_GNU_SOURCE", "-O2", "-g", "-fPIC", "-c", f"{TSAN}/c11threads.c", "-o", c11threads], log, 60,

@@ -40,7 +40,7 @@ next time; ops/check --down stops and empties them.
     ops/check tests/integration/test_rooms.py""")
     parser.add_argument("names", nargs="*", metavar="NAME", help="only the tests that it matches")
     parser.add_argument("--down", action="store_true", help="stops the servers that tests were run on, and deletes their data")
-    parser.add_argument("--no-install", action="store_true", help="does not look for missing packages")
+    parser.add_argument("--no-install", action="store_true", help="installs no packages; says which are missing")
     return parser.parse_args(argv)
 
 

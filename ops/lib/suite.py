@@ -11,7 +11,7 @@ import time
 
 import console
 import gate
-from builds import asan_build, build, tsan_build
+from builds import asan_build, build, release_build, tsan_build
 from console import Failure
 from ctests import meson_tests, no_reports
 from mutants import mutants, refresh
@@ -39,7 +39,7 @@ def check(log):
     """The gate of ops/check, whole: clang-tidy over every source that it has not had nothing to say of."""
     result = gate.form().add(gate.layers())
     folder = asan_build(log)
-    build("release", log, "--buildtype=release")
+    release_build(log)
     return result.add(gate.mutants(folder)).add(gate.tidy(folder)[0])
 
 
@@ -109,7 +109,7 @@ def integration(log):
 
 
 def chaos(log):
-    return one(run([ops("chaos/chaos"), "--seconds", str(CHAOS_SECONDS)], log, CHAOS_SECONDS + 600) == 0, "ops/chaos found a contradiction")
+    return one(run([ops("chaos/chaos"), "--no-install", "--build", release_build(log), "--seconds", str(CHAOS_SECONDS)], log, CHAOS_SECONDS + 600) == 0, "ops/chaos found a contradiction")
 
 
 PARTS = {
@@ -136,7 +136,7 @@ def parse(argv):
     parser.add_argument("--long", action="store_true", help=f"also {', '.join(LONG)}, which takes longer than all the others")
     parser.add_argument("--mutants", nargs="*", metavar="AREA|FILE", help="only the part mutants, and of these areas or files of tests/mutants")
     parser.add_argument("--refresh", nargs="*", metavar="AREA|FILE", help="rewrites patches of tests/mutants that no longer apply to the letter")
-    parser.add_argument("--no-install", action="store_true", help="does not look for missing packages")
+    parser.add_argument("--no-install", action="store_true", help="installs no packages; says which are missing")
     return parser.parse_args(argv)
 
 
