@@ -31,35 +31,6 @@ static bool is_alphanumeric(char c)
     return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
 }
 
-/* White space of Unicode (White_Space) that can stand in a line. */
-static size_t space_at(struct str s, size_t at)
-{
-    const uint8_t *p = (const uint8_t *)s.ptr + at;
-    size_t left = s.len - at;
-    if (p[0] == ' ' || p[0] == '\t')
-        return 1;
-    if (left >= 2 && p[0] == 0xc2 && (p[1] == 0xa0 || p[1] == 0x85))
-        return 2;
-    if (left >= 3 && p[0] == 0xe2 && p[1] == 0x80 &&
-        ((p[2] >= 0x80 && p[2] <= 0x8b) || p[2] == 0xa8 || p[2] == 0xa9 || p[2] == 0xaf))
-        return 3;
-    if (left >= 3 && ((p[0] == 0xe3 && p[1] == 0x80 && p[2] == 0x80) || (p[0] == 0xe2 && p[1] == 0x81 && p[2] == 0x9f)))
-        return 3;
-    return 0;
-}
-
-static bool is_blank(struct str s)
-{
-    size_t at = 0;
-    while (at < s.len) {
-        size_t space = space_at(s, at);
-        if (space == 0)
-            return false;
-        at += space;
-    }
-    return true;
-}
-
 /* Of any script; the marks are what such scripts as Devanagari write their vowels with. */
 static bool is_letter_or_digit(UChar32 c, bool or_mark)
 {
@@ -118,7 +89,7 @@ static bool is_name(struct str s)
     for (size_t i = 0; i < s.len; i++)
         if (is_control(s.ptr[i]))
             return false;
-    return !is_blank(s);
+    return text_is_visible(s);
 }
 
 static const struct pattern {
@@ -141,11 +112,11 @@ static const struct pattern {
       { .regex = "^[^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f][^\\x00-\\x1f\\x7f]*$", .example = "\"Ada\"" } },
     { "message",
       text_is_message,
-      "must have at most 4000 characters, as people count them",
+      "must not be blank, and must have at most 4000 characters, as people count them",
       { .example = "\"Is anybody here?\"" } },
     { "prose",
       text_is_prose,
-      "must not have control characters but line breaks and tabs",
+      "must be empty or not blank, and must not have control characters but line breaks and tabs",
       { .regex = "^[^\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f]*$", .example = "\"I like engines.\"" } },
     { "phone",
       text_is_phone,

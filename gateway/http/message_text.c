@@ -39,7 +39,21 @@ int64_t text_graphemes(struct str s, int64_t most)
 
 bool text_is_message(struct str s)
 {
-    return text_graphemes(s, MESSAGE_GRAPHEMES_MAX) <= MESSAGE_GRAPHEMES_MAX;
+    return text_graphemes(s, MESSAGE_GRAPHEMES_MAX) <= MESSAGE_GRAPHEMES_MAX && text_is_visible(s);
+}
+
+bool text_is_visible(struct str s)
+{
+    const uint8_t *bytes = (const uint8_t *)s.ptr;
+    const int32_t len = (int32_t)s.len;
+    for (int32_t at = 0; at < len;) {
+        UChar32 c;
+        U8_NEXT(bytes, at, len, c);
+        if (c < 0 ||
+            !(u_hasBinaryProperty(c, UCHAR_WHITE_SPACE) || u_hasBinaryProperty(c, UCHAR_DEFAULT_IGNORABLE_CODE_POINT)))
+            return true;
+    }
+    return false;
 }
 
 struct str text_normalise(struct arena *arena, struct str s)
@@ -63,7 +77,20 @@ struct str text_normalise(struct arena *arena, struct str s)
     return U_FAILURE(code) ? s : (struct str){ bytes, (size_t)bytes_len };
 }
 
+#define EMOJI_UNITS 64 /* UTF-16; of 64 bytes there are no more */
+
 bool text_is_emoji(struct str s)
+{
+    UChar units[EMOJI_UNITS];
+    int32_t len = 0;
+    UErrorCode code = U_ZERO_ERROR;
+    if (s.len == 0 || s.len > EMOJI_UNITS)
+        return false;
+    u_strFromUTF8(units, EMOJI_UNITS, &len, s.ptr, (int32_t)s.len, &code);
+    return U_SUCCESS(code) && u_stringHasBinaryProperty(units, len, UCHAR_RGI_EMOJI);
+}
+
+bool text_was_emoji(struct str s)
 {
     if (s.len == 0 || s.len > 64 || text_graphemes(s, 1) != 1)
         return false;

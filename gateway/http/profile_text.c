@@ -4,6 +4,7 @@
 #include <unicode/ucal.h>
 #include <unicode/uloc.h>
 
+#include "gateway/http/message_text.h"
 #include "ops/runtime/clock.h"
 
 #define NAME_MAX_LEN 64 /* of a language tag or a time zone; more is not looked at */
@@ -94,5 +95,5 @@ bool text_is_prose(struct str s)
     for (size_t i = 0; i < s.len; i++)
         if (((uint8_t)s.ptr[i] < ' ' && !strchr("\n\r\t", s.ptr[i])) || s.ptr[i] == 0x7f)
             return false;
-    return true;
+    return s.len == 0 || text_is_visible(s);
 }

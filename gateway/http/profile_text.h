@@ -8,4 +8,4 @@ bool text_is_date(struct str s);         /* RFC 3339 full-date, a day there is, 
 bool text_is_web_address(struct str s);  /* http:// or https://, a host, no white space */
 bool text_is_language_tag(struct str s); /* BCP 47, as ICU reads it */
 bool text_is_time_zone(struct str s);    /* a name of the IANA database that ICU knows */
-bool text_is_prose(struct str s);        /* no control characters but line breaks and tabs */
+bool text_is_prose(struct str s);        /* none, or something to see; no control characters but line breaks and tabs */
