@@ -109,6 +109,7 @@ struct worker {
     struct buf scratch;
     struct channel *channels; /* replies by gateway, see batch.c */
     struct signals *signals;  /* NULL: this worker follows none */
+    struct timers *timers;
 
     _Atomic int64_t alive_until_us;
 };
@@ -174,7 +175,9 @@ MUST_CHECK err signals_turn(struct worker *w);
 void signals_close(struct worker *w);
 
 /* --- timers.c --- */
-/* Sends the commands that are due now. */
+struct timers *timers_create(void);
+void timers_destroy(struct timers *t);
+/* Sends the commands that are due and were not sent a moment ago, when it is time to look. */
 MUST_CHECK err timers_turn(struct worker *w);
 
 /* --- repair.c --- */

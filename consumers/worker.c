@@ -143,8 +143,6 @@ static void chores(struct worker *w)
     metrics_set(w->metrics, METRIC_LAG, assignment_lag(w));
     if (repair(w) != OK)
         LOG(WARN, "parked records not looked after", F_ERR);
-    if (timers_turn(w) != OK)
-        LOG(WARN, "what is due is sent later", F_ERR);
     const int64_t before = clock_wall_ms() - config_int(w->config, "worker.operations_hours") * 3600000;
     arena_reset(&w->arena);
     if (operation_expire(w->pg, &w->arena, before, &w->expire_from) != OK)
@@ -229,6 +227,8 @@ err worker_turn(struct worker *w)
         w->pause_ms = FIRST_PAUSE_MS;
         widen_batches(w);
         chores(w);
+        if (timers_turn(w) != OK)
+            LOG(WARN, "what is due is sent later", F_ERR);
     } else if (!stop_requested()) {
         try_again(w);
     }
@@ -272,6 +272,7 @@ err worker_start(struct worker *w)
     w->metrics = metrics_create(metric_table, WORKER_METRICS);
     w->parked_keys = parked_keys_create();
     w->fresh = fresh_create();
+    w->timers = timers_create();
     arena_init(&w->arena, 1 << 20);
     arena_init(&w->tail_arena, 1 << 16);
     w->item_capacity = w->item_limit = (size_t)config_int(config, "worker.batch_records");
@@ -314,6 +315,7 @@ void worker_finish(struct worker *w)
     arena_finish(&w->tail_arena);
     parked_keys_destroy(w->parked_keys);
     fresh_destroy(w->fresh);
+    timers_destroy(w->timers);
     redis_destroy(w->redis);
     redis_destroy(w->reply_redis);
     pg_destroy(w->pg);

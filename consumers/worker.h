@@ -81,9 +81,13 @@ struct worker_definition {
     const struct stream_worker *const *streams; /* NULL-terminated */
     const struct signal_worker *signals;        /* may be NULL */
     /* Commands of the first stream that are due at `now_ms` in these partitions, with all of meta but the trace; their
-     * ids are derived from what they are about. Asked every second. May be NULL. */
+     * ids are derived from what they are about. Those that matter most come first; what is left over is asked for again
+     * as soon as some of these are decided (timers.c). May be NULL. */
     err (*due)(struct pg *pg, struct arena *arena, const int32_t *partitions, size_t count, int64_t now_ms,
                struct any_record ***ret, size_t *ret_count) MUST_CHECK;
+    /* A due command cannot be sealed, since its person was erased: puts in its place one without sealed fields, so that
+     * it is not due for ever. False: nothing is sent. With `due`. */
+    bool (*due_of_erased)(struct any_record *command);
     const struct migration *migrations; /* ended by number 0 */
     const struct setting *settings;     /* the worker's own, ended by name NULL; may be NULL */
 };

@@ -41,6 +41,14 @@ const struct setting gateway_settings[] = {
       .doc = "Threads that hash passwords; 0: half of the processors." },
     { "hashing.queue", SETTING_INT, .def = "64", .min = 1, .max = 100000, .unit = "requests",
       .doc = "Requests that may wait for one of them; more are answered 503." },
+    { "messages.emojis_per_message", SETTING_INT, .def = "20", .min = 1, .max = 1000, .unit = "emojis",
+      .doc = "How many different emojis people may react to one message with." },
+    { "messages.emojis_per_person", SETTING_INT, .def = "5", .min = 1, .max = 1000, .unit = "emojis",
+      .doc = "How many of them may be of one person." },
+    { "messages.scheduled_per_person", SETTING_INT, .def = "100", .min = 1, .max = 1000, .unit = "messages",
+      .doc = "How many messages of one person may wait for their time, in all rooms." },
+    { "messages.scheduled_per_room", SETTING_INT, .def = "1000", .min = 1, .max = 100000, .unit = "messages",
+      .doc = "How many messages may wait for their time in one room." },
     { 0 },
 };
 

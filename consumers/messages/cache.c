@@ -296,6 +296,7 @@ static err write_fact(struct call *call, struct arena *arena, struct buf *scratc
     case ROOMS_MEMBER_INVITED:
     case ROOMS_INVITATION_WITHDRAWN:
     case ROOMS_MESSAGE_SCHEDULED:
+    case ROOMS_SCHEDULED_MESSAGE_WITHHELD:
     case ROOMS_SCHEDULED_MESSAGE_CANCELED:
     case ROOMS_FACT_NONE:
         break; /* nothing of it is kept here but the version */

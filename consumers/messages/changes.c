@@ -82,15 +82,16 @@ static void reaction_changes(struct changes *c, struct arena *arena, const struc
     message_change(c, arena, key->room, key->seq, position)->reacted = true;
 }
 
-static void member_begins(struct changes *c, struct arena *arena, struct uuid room, struct uuid user,
-                          enum member_role role, int64_t at, int64_t seq)
+static struct member_change *member_begins(struct changes *c, struct arena *arena, struct uuid room, struct uuid user,
+                                           int64_t at, int64_t seq)
 {
     struct member_change *member = member_change(c, arena, room, user);
     member->begun = true;
     member->joined_at = at;
     member->joined_seq = seq;
-    member->role = role;
-    member->first_posted = member->posted = member->slow_until = 0;
+    member->has_role = false;
+    member->first_posted = member->posted = 0;
+    return member;
 }
 
 static void member_ends(struct changes *c, struct arena *arena, struct uuid room, struct uuid user)
@@ -98,7 +99,7 @@ static void member_ends(struct changes *c, struct arena *arena, struct uuid room
     struct member_change *member = member_change(c, arena, room, user);
     member->ended = true;
     member->begun = member->has_role = false;
-    member->first_posted = member->posted = member->slow_until = 0;
+    member->first_posted = member->posted = 0;
     room_change(c, arena, room)->joined--;
 }
 
@@ -106,8 +107,9 @@ static void role_changes(struct changes *c, struct arena *arena, struct uuid roo
                          enum member_role role)
 {
     struct member_change *member = member_change(c, arena, room, user);
-    member->has_role = true;
+    member->has_role = member->role_given = true;
     member->role = role;
+    member->read_only = role == MEMBER_ROLE_READ_ONLY;
 }
 
 static void invitation_changes(struct changes *c, struct arena *arena, struct uuid room, struct uuid user,
@@ -126,6 +128,14 @@ static void ban_changes(struct changes *c, struct arena *arena, struct uuid room
     member->banned = banned;
 }
 
+/* The first members of a room. */
+static void founder_begins(struct changes *c, struct arena *arena, const struct room_created *f, struct uuid user)
+{
+    struct member_change *member = member_begins(c, arena, f->room_id, user, f->meta.at, 0);
+    member->has_role = true;
+    member->role = f->kind == ROOM_KIND_DIRECT ? MEMBER_ROLE_MEMBER : MEMBER_ROLE_OWNER;
+}
+
 static void add_created(struct changes *c, struct arena *arena, const struct rooms_fact *f)
 {
     const struct room_created *created = &f->room_created;
@@ -136,10 +146,9 @@ static void add_created(struct changes *c, struct arena *arena, const struct roo
         c->created_count++;
     }
     room->joined += direct ? 2 : 1;
-    const enum member_role role = direct ? MEMBER_ROLE_MEMBER : MEMBER_ROLE_OWNER;
-    member_begins(c, arena, created->room_id, created->meta.actor, role, created->meta.at, 0);
+    founder_begins(c, arena, created, created->meta.actor);
     if (direct)
-        member_begins(c, arena, created->room_id, created->peer_id, role, created->meta.at, 0);
+        founder_begins(c, arena, created, created->peer_id);
 }
 
 static struct room_change *version_changes(struct changes *c, struct arena *arena, struct uuid id, int64_t version)
@@ -225,7 +234,7 @@ void changes_add(struct changes *c, struct arena *arena, const struct placed_fac
         role_changes(c, arena, f->role_changed.room_id, f->role_changed.user_id, f->role_changed.role);
         break;
     case ROOMS_MEMBER_JOINED:
-        member_begins(c, arena, f->member_joined.room_id, f->member_joined.user_id, MEMBER_ROLE_MEMBER, f->meta.at,
+        member_begins(c, arena, f->member_joined.room_id, f->member_joined.user_id, f->meta.at,
                       f->member_joined.after_seq);
         room_change(c, arena, f->member_joined.room_id)->joined++;
         invitation_changes(c, arena, f->member_joined.room_id, f->member_joined.user_id, NULL);
@@ -287,6 +296,9 @@ void changes_add(struct changes *c, struct arena *arena, const struct placed_fac
     }
     case ROOMS_MESSAGE_SCHEDULED:
         c->scheduled++;
+        break;
+    case ROOMS_SCHEDULED_MESSAGE_WITHHELD:
+        c->withheld++;
         break;
     case ROOMS_SCHEDULED_MESSAGE_CANCELED:
         c->unscheduled++;

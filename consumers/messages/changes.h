@@ -23,8 +23,9 @@ struct member_change {
     bool begun;        /* became a member after that, and still is: a new row, of … */
     int64_t joined_at; /* … then */
     int64_t joined_seq;
-    bool has_role;
+    bool has_role; /* given since; else who begins has the role that is remembered of them */
     enum member_role role;
+    bool role_given, read_only;   /* in this batch: the role given last */
     int64_t slow_until;           /* 0: unchanged */
     int64_t first_posted, posted; /* the person's own oldest and newest message of the batch; 0: none */
     bool invitation_touched, ban_touched;
@@ -62,7 +63,8 @@ struct changes {
     struct reaction_change *reactions, *first_reaction, **end_reaction;
     size_t room_count, created_count, versioned_count;
     size_t member_count, message_count, reaction_count;
-    size_t posted, extended, mentioned, edited, expiring, scheduled, unscheduled; /* facts that need a row elsewhere */
+    size_t posted, extended, mentioned, edited, expiring, scheduled, withheld,
+        unscheduled; /* facts that need a row elsewhere */
 };
 
 void changes_init(struct changes *c);

@@ -4,6 +4,7 @@
 #include "consumers/messages/rules.h"
 
 #define SCHEDULE_MAX_MS (366LL * 24 * 3600 * 1000)
+#define ANY_EMOJI       ((struct str){ 0 })
 
 /* Enters the room to say something. */
 static int enter_to_write(const struct rooms_state *s, struct uuid room, struct uuid actor, struct scene *ret)
@@ -28,12 +29,28 @@ static int find_message(const struct rooms_state *s, struct uuid room, int64_t s
     return ACCEPTED;
 }
 
-static const struct scheduled *scheduled_known(const struct rooms_state *s, struct uuid id, struct uuid sender)
+/* NULL: there is none of this sender's in this room. */
+static const struct scheduled *scheduled_known(const struct rooms_state *s, struct uuid room, struct uuid id,
+                                               struct uuid sender)
 {
     const struct scheduled *scheduled = rooms_state_scheduled(s, id);
     assert(scheduled && scheduled->presence >= PRESENCE_ABSENT);
-    const bool found = scheduled->presence == PRESENCE_PRESENT && uuid_equal(scheduled->sender, sender);
+    const bool found = scheduled->presence == PRESENCE_PRESENT && uuid_equal(scheduled->room, room) &&
+                       uuid_equal(scheduled->sender, sender);
     return found ? scheduled : NULL;
+}
+
+/* Who does not moderate a room in slow mode. */
+static bool is_slowed(const struct scene *scene)
+{
+    return scene->room->slow_mode_s > 0 && !moderates(scene->actor);
+}
+
+/* A scheduled message whose time has come: it is the sender's, and was not posted or withheld before. */
+static int find_due(const struct rooms_state *s, const struct post_message *c)
+{
+    const struct scheduled *due = scheduled_known(s, c->room_id, c->message_id, c->meta.actor);
+    return due && !due->withheld ? ACCEPTED : SCHEDULED_NOT_FOUND;
 }
 
 /* A reply to a message that is gone is refused, unless it was scheduled: then it is sent all the same. */
@@ -57,13 +74,20 @@ int decide_post_message(const struct rooms_state *s, const struct post_message *
     struct scene scene;
     int64_t thread;
     int refused = enter_to_write(s, c->room_id, c->meta.actor, &scene);
-    if (!refused && c->scheduled && !scheduled_known(s, c->message_id, c->meta.actor))
-        refused = SCHEDULED_NOT_FOUND;
+    if (!refused && c->scheduled)
+        refused = find_due(s, c);
+    if (!refused && c->scheduled && c->suspended) {
+        ret->type = ROOMS_SCHEDULED_MESSAGE_WITHHELD;
+        ret->scheduled_message_withheld =
+            (struct scheduled_message_withheld){ .room_id = c->room_id, .message_id = c->message_id };
+        return ACCEPTED;
+    }
     if (!refused)
         refused = find_thread(s, c, &thread);
     if (refused)
         return refused;
-    const bool slowed = scene.room->slow_mode_s > 0 && !moderates(scene.actor);
+    /* One that was scheduled is not refused: it was sent when slow mode allowed it (due.c). */
+    const bool slowed = is_slowed(&scene);
     if (slowed && scene.actor->slow_until > c->meta.at && !c->scheduled)
         return SLOW_MODE;
     ret->type = ROOMS_MESSAGE_POSTED;
@@ -137,12 +161,26 @@ int decide_delete_message(const struct rooms_state *s, const struct delete_messa
     return ACCEPTED;
 }
 
-static bool has_reacted(const struct rooms_state *s, struct uuid room, int64_t seq, struct uuid user, struct str emoji)
+/* user nil: everybody. */
+static int64_t reactions(const struct rooms_state *s, struct uuid room, int64_t seq, struct uuid user, struct str emoji)
 {
     const struct reaction_key key = reaction_key(room, seq, user, emoji);
     const struct reaction *reaction = rooms_state_reaction(s, &key);
     assert(reaction && reaction->presence >= PRESENCE_ABSENT);
-    return reaction->presence == PRESENCE_PRESENT;
+    return reaction->count;
+}
+
+/* Who joins in with an emoji that is there adds none to the message. */
+static int may_react(const struct rooms_state *s, const struct add_reaction *c)
+{
+    if (reactions(s, c->room_id, c->seq, c->meta.actor, c->emoji) > 0)
+        return ALREADY_REACTED;
+    if (reactions(s, c->room_id, c->seq, c->meta.actor, ANY_EMOJI) >= c->most_by_person)
+        return TOO_MANY_REACTIONS;
+    if (reactions(s, c->room_id, c->seq, uuid_nil, c->emoji) == 0 &&
+        reactions(s, c->room_id, c->seq, uuid_nil, ANY_EMOJI) >= c->most_on_message)
+        return TOO_MANY_EMOJIS;
+    return ACCEPTED;
 }
 
 int decide_add_reaction(const struct rooms_state *s, const struct add_reaction *c, struct rooms_fact *ret)
@@ -154,10 +192,10 @@ int decide_add_reaction(const struct rooms_state *s, const struct add_reaction *
     int refused = enter_to_write(s, c->room_id, c->meta.actor, &scene);
     if (!refused)
         refused = find_message(s, c->room_id, c->seq, c->message_id, &message);
+    if (!refused)
+        refused = may_react(s, c);
     if (refused)
         return refused;
-    if (has_reacted(s, c->room_id, c->seq, c->meta.actor, c->emoji))
-        return ALREADY_REACTED;
     ret->type = ROOMS_REACTION_ADDED;
     ret->reaction_added =
         (struct reaction_added){ .room_id = c->room_id, .message_id = c->message_id, .seq = c->seq, .emoji = c->emoji };
@@ -175,7 +213,7 @@ int decide_remove_reaction(const struct rooms_state *s, const struct remove_reac
         refused = find_message(s, c->room_id, c->seq, c->message_id, &message);
     if (refused)
         return refused;
-    if (!has_reacted(s, c->room_id, c->seq, c->meta.actor, c->emoji))
+    if (reactions(s, c->room_id, c->seq, c->meta.actor, c->emoji) == 0)
         return REACTION_NOT_FOUND;
     ret->type = ROOMS_REACTION_REMOVED;
     ret->reaction_removed = (struct reaction_removed){
@@ -224,6 +262,20 @@ int decide_unpin_message(const struct rooms_state *s, const struct unpin_message
     return ACCEPTED;
 }
 
+/* In slow mode what somebody will say is as far apart as if they said it by hand. */
+static bool is_too_close(const struct scene *scene, const struct agenda *agenda, int64_t send_at)
+{
+    if (!is_slowed(scene))
+        return false;
+    const int64_t apart_ms = 1000LL * scene->room->slow_mode_s;
+    bool close = send_at < scene->actor->slow_until;
+    for (size_t i = 0; i < agenda->count; i++) {
+        const int64_t between_ms = send_at - agenda->planned[i].send_at;
+        close |= between_ms < apart_ms && between_ms > -apart_ms;
+    }
+    return close;
+}
+
 int decide_schedule_message(const struct rooms_state *s, const struct schedule_message *c, struct rooms_fact *ret)
 {
     struct scene scene;
@@ -234,8 +286,18 @@ int decide_schedule_message(const struct rooms_state *s, const struct schedule_m
         return COMMAND_INVALID;
     if (c->reply_to < 0 || c->reply_to > scene.room->last_seq)
         return MESSAGE_NOT_FOUND;
-    if (scheduled_known(s, c->message_id, c->meta.actor))
+    const struct scheduled *same = rooms_state_scheduled(s, c->message_id);
+    assert(same && same->presence >= PRESENCE_ABSENT);
+    if (same->presence == PRESENCE_PRESENT)
         return COMMAND_INVALID;
+    const struct agenda *agenda = rooms_state_agenda(s, c->room_id, c->meta.actor);
+    assert(agenda && agenda->presence >= PRESENCE_ABSENT);
+    if ((int64_t)agenda->count + c->elsewhere >= c->most_of_person)
+        return TOO_MANY_SCHEDULED;
+    if (scene.room->scheduled >= c->most_of_room)
+        return ROOM_SCHEDULE_FULL;
+    if (is_too_close(&scene, agenda, c->send_at))
+        return SLOW_MODE;
     ret->type = ROOMS_MESSAGE_SCHEDULED;
     ret->message_scheduled = (struct message_scheduled){
         .room_id = c->room_id,
@@ -252,7 +314,7 @@ int decide_schedule_message(const struct rooms_state *s, const struct schedule_m
 int decide_cancel_scheduled_message(const struct rooms_state *s, const struct cancel_scheduled_message *c,
                                     struct rooms_fact *ret)
 {
-    if (!scheduled_known(s, c->message_id, c->meta.actor))
+    if (!scheduled_known(s, c->room_id, c->message_id, c->meta.actor))
         return SCHEDULED_NOT_FOUND;
     ret->type = ROOMS_SCHEDULED_MESSAGE_CANCELED;
     ret->scheduled_message_canceled =

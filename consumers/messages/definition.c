@@ -20,5 +20,6 @@ const struct worker_definition messages_definition = {
     .streams = (const struct stream_worker *const[]){ &rooms_worker, NULL },
     .signals = &receipts_signals,
     .due = rooms_due,
+    .due_of_erased = rooms_due_of_erased,
     .migrations = messages_migrations,
 };

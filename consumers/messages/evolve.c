@@ -16,8 +16,23 @@ static void member_begins(struct rooms_state *s, struct uuid room, struct uuid u
     struct member *member = rooms_state_claim_member(s, room, user);
     member->presence = PRESENCE_PRESENT;
     member->role = role;
-    member->slow_until = member->posted_block = member->block_since = 0;
+    member->posted_block = member->block_since = 0;
     member->invited_by = uuid_nil;
+}
+
+static void role_changes(struct rooms_state *s, struct uuid room, struct uuid user, enum member_role role)
+{
+    struct member *member = rooms_state_claim_member(s, room, user);
+    member->role = role;
+    member->read_only = role == MEMBER_ROLE_READ_ONLY;
+}
+
+/* Who could only read before they left, can only read. */
+static void member_joins(struct rooms_state *s, struct uuid room, struct uuid user)
+{
+    const bool read_only = rooms_state_claim_member(s, room, user)->read_only;
+    member_begins(s, room, user, read_only ? MEMBER_ROLE_READ_ONLY : MEMBER_ROLE_MEMBER);
+    room_of(s, room)->member_count++;
 }
 
 static void member_ends(struct rooms_state *s, struct uuid room, struct uuid user)
@@ -53,6 +68,15 @@ static void evolve_changed(struct rooms_state *s, const struct room_changed *f)
     }
 }
 
+/* It waits no longer: it was posted, withheld or canceled. */
+static void unplan(struct rooms_state *s, struct uuid room, struct uuid sender, struct uuid message)
+{
+    room_of(s, room)->scheduled--;
+    struct agenda *agenda = rooms_state_agenda(s, room, sender);
+    if (agenda)
+        agenda_strike(agenda, message);
+}
+
 static void evolve_posted(struct rooms_state *s, const struct message_posted *f)
 {
     room_of(s, f->room_id)->last_seq = f->seq;
@@ -63,8 +87,10 @@ static void evolve_posted(struct rooms_state *s, const struct message_posted *f)
         sender->posted_block = row_block(f->seq);
         sender->block_since = f->seq;
     }
-    if (f->scheduled)
+    if (f->scheduled) {
         rooms_state_claim_scheduled(s, f->message_id)->presence = PRESENCE_ABSENT;
+        unplan(s, f->room_id, f->meta.actor, f->message_id);
+    }
     /* Nobody has asked for it: load will find it in PostgreSQL. */
     struct message *message = rooms_state_message(s, f->room_id, f->seq);
     if (!message)
@@ -76,11 +102,46 @@ static void evolve_posted(struct rooms_state *s, const struct message_posted *f)
     message->version = 1;
 }
 
-static void evolve_reaction(struct rooms_state *s, struct uuid room, int64_t seq, struct uuid user, struct str emoji,
-                            enum presence presence)
+static struct reaction *reactions_of(struct rooms_state *s, struct uuid room, int64_t seq, struct uuid user,
+                                     struct str emoji)
 {
     const struct reaction_key key = reaction_key(room, seq, user, emoji);
-    rooms_state_claim_reaction(s, &key)->presence = presence;
+    return rooms_state_claim_reaction(s, &key);
+}
+
+/* `more` is 1, or -1. An emoji comes with the first person and goes with the last. */
+static void evolve_reaction(struct rooms_state *s, struct uuid room, int64_t seq, struct uuid user, struct str emoji,
+                            int more)
+{
+    static const struct str any_emoji;
+    struct reaction *people = reactions_of(s, room, seq, uuid_nil, emoji);
+    const bool shown = people->count > 0;
+    people->count += more;
+    reactions_of(s, room, seq, user, emoji)->count += more;
+    reactions_of(s, room, seq, user, any_emoji)->count += more;
+    reactions_of(s, room, seq, uuid_nil, any_emoji)->count += (people->count > 0) - shown;
+}
+
+static void evolve_scheduled(struct rooms_state *s, const struct message_scheduled *f)
+{
+    struct scheduled *scheduled = rooms_state_claim_scheduled(s, f->message_id);
+    scheduled->presence = PRESENCE_PRESENT;
+    scheduled->room = f->room_id;
+    scheduled->sender = f->meta.actor;
+    scheduled->withheld = false;
+    room_of(s, f->room_id)->scheduled++;
+    /* Nobody has asked for it: load will find it in PostgreSQL. */
+    struct agenda *agenda = rooms_state_agenda(s, f->room_id, f->meta.actor);
+    if (agenda)
+        rooms_state_plan(s, agenda, f->message_id, f->send_at);
+}
+
+static void evolve_canceled(struct rooms_state *s, const struct scheduled_message_canceled *f)
+{
+    struct scheduled *scheduled = rooms_state_claim_scheduled(s, f->message_id);
+    if (!scheduled->withheld)
+        unplan(s, f->room_id, f->meta.actor, f->message_id);
+    scheduled->presence = PRESENCE_ABSENT;
 }
 
 void rooms_evolve(void *state, const struct any_record *fact)
@@ -96,16 +157,15 @@ void rooms_evolve(void *state, const struct any_record *fact)
         break;
     case ROOMS_ROOM_TRANSFERRED:
         room_of(s, f->room_transferred.room_id)->version = f->room_transferred.version;
-        rooms_state_claim_member(s, f->room_transferred.room_id, f->meta.actor)->role = MEMBER_ROLE_ADMIN;
-        rooms_state_claim_member(s, f->room_transferred.room_id, f->room_transferred.user_id)->role = MEMBER_ROLE_OWNER;
+        role_changes(s, f->room_transferred.room_id, f->meta.actor, MEMBER_ROLE_ADMIN);
+        role_changes(s, f->room_transferred.room_id, f->room_transferred.user_id, MEMBER_ROLE_OWNER);
         break;
     case ROOMS_ROLE_CHANGED:
         room_of(s, f->role_changed.room_id)->version = f->role_changed.version;
-        rooms_state_claim_member(s, f->role_changed.room_id, f->role_changed.user_id)->role = f->role_changed.role;
+        role_changes(s, f->role_changed.room_id, f->role_changed.user_id, f->role_changed.role);
         break;
     case ROOMS_MEMBER_JOINED:
-        member_begins(s, f->member_joined.room_id, f->member_joined.user_id, MEMBER_ROLE_MEMBER);
-        room_of(s, f->member_joined.room_id)->member_count++;
+        member_joins(s, f->member_joined.room_id, f->member_joined.user_id);
         break;
     case ROOMS_MEMBER_LEFT:
         member_ends(s, f->member_left.room_id, f->member_left.user_id);
@@ -148,21 +208,21 @@ void rooms_evolve(void *state, const struct any_record *fact)
         rooms_state_claim_message(s, f->message_unpinned.room_id, f->message_unpinned.seq)->pinned = false;
         break;
     case ROOMS_REACTION_ADDED:
-        evolve_reaction(s, f->reaction_added.room_id, f->reaction_added.seq, f->meta.actor, f->reaction_added.emoji,
-                        PRESENCE_PRESENT);
+        evolve_reaction(s, f->reaction_added.room_id, f->reaction_added.seq, f->meta.actor, f->reaction_added.emoji, 1);
         break;
     case ROOMS_REACTION_REMOVED:
         evolve_reaction(s, f->reaction_removed.room_id, f->reaction_removed.seq, f->meta.actor,
-                        f->reaction_removed.emoji, PRESENCE_ABSENT);
+                        f->reaction_removed.emoji, -1);
         break;
-    case ROOMS_MESSAGE_SCHEDULED: {
-        struct scheduled *scheduled = rooms_state_claim_scheduled(s, f->message_scheduled.message_id);
-        scheduled->presence = PRESENCE_PRESENT;
-        scheduled->sender = f->meta.actor;
+    case ROOMS_MESSAGE_SCHEDULED:
+        evolve_scheduled(s, &f->message_scheduled);
         break;
-    }
+    case ROOMS_SCHEDULED_MESSAGE_WITHHELD:
+        rooms_state_claim_scheduled(s, f->scheduled_message_withheld.message_id)->withheld = true;
+        unplan(s, f->scheduled_message_withheld.room_id, f->meta.actor, f->scheduled_message_withheld.message_id);
+        break;
     case ROOMS_SCHEDULED_MESSAGE_CANCELED:
-        rooms_state_claim_scheduled(s, f->scheduled_message_canceled.message_id)->presence = PRESENCE_ABSENT;
+        evolve_canceled(s, &f->scheduled_message_canceled);
         break;
     case ROOMS_FACT_NONE:
         break;

@@ -52,20 +52,32 @@ static const struct pg_statement delete_members = {
 
 static const struct pg_statement insert_members = {
     "messages_insert_members",
-    "INSERT INTO messages.members (room_id, user_id, role, joined_at, joined_seq, posted_block, slow_until)"
-    " SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::smallint[]), unnest($4::timestamptz[]),"
-    "        unnest($5::bigint[]), unnest($6::bigint[]), unnest($7::timestamptz[])",
+    "INSERT INTO messages.members (room_id, user_id, role, joined_at, joined_seq, posted_block)"
+    " SELECT c.room_id, c.user_id, COALESCE(c.role, CASE WHEN x.read_only THEN 4 ELSE 2 END), c.joined_at,"
+    "        c.joined_seq, c.posted_block"
+    "   FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::timestamptz[], $5::bigint[], $6::bigint[])"
+    "        AS c (room_id, user_id, role, joined_at, joined_seq, posted_block)"
+    "   LEFT JOIN messages.restrictions x ON x.room_id = c.room_id AND x.user_id = c.user_id",
 };
+
+_Static_assert(ROW_MEMBER_READ_ONLY == 4 && ROW_MEMBER_PLAIN == 2, "insert_members knows the numbers");
 
 static const struct pg_statement update_members = {
     "messages_update_members",
     "UPDATE messages.members m"
-    "   SET role = COALESCE(c.role, m.role), posted_block = GREATEST(c.posted_block, m.posted_block),"
-    "       slow_until = COALESCE(c.slow_until, m.slow_until)"
-    "  FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::bigint[], $5::timestamptz[])"
-    "       AS c (room_id, user_id, role, posted_block, slow_until)"
-    " WHERE m.room_id = c.room_id AND m.user_id = c.user_id"
-    "   AND (c.role IS NOT NULL OR c.slow_until IS NOT NULL OR m.posted_block < c.posted_block)",
+    "   SET role = COALESCE(c.role, m.role), posted_block = GREATEST(c.posted_block, m.posted_block)"
+    "  FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::bigint[]) AS c (room_id, user_id, role, posted_block)"
+    " WHERE m.room_id = c.room_id AND m.user_id = c.user_id AND (c.role IS NOT NULL OR m.posted_block < "
+    "c.posted_block)",
+};
+
+static const struct pg_statement restrict_members = {
+    "messages_restrict_members",
+    "INSERT INTO messages.restrictions AS x (room_id, user_id, read_only, slow_until)"
+    " SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::boolean[]), unnest($4::timestamptz[])"
+    " ON CONFLICT (room_id, user_id) DO UPDATE"
+    "   SET read_only = COALESCE(excluded.read_only, x.read_only),"
+    "       slow_until = COALESCE(excluded.slow_until, x.slow_until)",
 };
 
 static const struct pg_statement delete_invitations = {
@@ -209,6 +221,14 @@ static err fold_versioned(struct pg *pg, struct arena *arena, const struct chang
 
 /* --- members --- */
 
+static void array_role_or_null(struct pg_array *roles, const struct member_change *m)
+{
+    if (m->has_role)
+        pg_array_int2(roles, row_of_member_role(m->role));
+    else
+        pg_array_null(roles);
+}
+
 typedef bool member_test(const struct member_change *m);
 
 /* A statement on the keys of those for which the test holds; none, no statement. */
@@ -245,28 +265,50 @@ static bool ban_touched(const struct member_change *m)
     return m->ban_touched;
 }
 
+/* What is remembered of people, members or not; before those who begin are given the role that is. */
+static err fold_restricted(struct pg *pg, struct arena *arena, const struct changes *c)
+{
+    const size_t n = c->member_count;
+    struct pg_array *rooms = pg_array(arena, PG_UUID, n), *users = pg_array(arena, PG_UUID, n);
+    struct pg_array *read_only = pg_array(arena, PG_BOOL, n), *slow = pg_array(arena, PG_TIMESTAMPTZ, n);
+    for (const struct member_change *m = c->first_member; m; m = m->next) {
+        if (!m->role_given && !m->slow_until)
+            continue;
+        pg_array_uuid(rooms, m->key.room);
+        pg_array_uuid(users, m->key.user);
+        if (m->role_given)
+            pg_array_bool(read_only, m->read_only);
+        else
+            pg_array_null(read_only);
+        array_time_or_null(slow, m->slow_until);
+    }
+    if (pg_array_count(rooms) == 0)
+        return OK;
+    struct pg_args args = pg_args(arena);
+    ARGS(&args, rooms, users, read_only, slow);
+    return pg_batch_add(pg, &restrict_members, &args);
+}
+
 static err fold_begun(struct pg *pg, struct arena *arena, const struct changes *c)
 {
     const size_t n = c->member_count;
     struct pg_array *rooms = pg_array(arena, PG_UUID, n), *users = pg_array(arena, PG_UUID, n);
     struct pg_array *roles = pg_array(arena, PG_INT2, n), *times = pg_array(arena, PG_TIMESTAMPTZ, n);
     struct pg_array *joined = pg_array(arena, PG_INT8, n), *posted = pg_array(arena, PG_INT8, n);
-    struct pg_array *slow = pg_array(arena, PG_TIMESTAMPTZ, n);
     for (const struct member_change *m = c->first_member; m; m = m->next) {
         if (!m->begun)
             continue;
         pg_array_uuid(rooms, m->key.room);
         pg_array_uuid(users, m->key.user);
-        pg_array_int2(roles, row_of_member_role(m->role));
+        array_role_or_null(roles, m);
         pg_array_time(times, m->joined_at);
         pg_array_int8(joined, m->joined_seq);
         pg_array_int8(posted, row_block(m->posted));
-        array_time_or_null(slow, m->slow_until);
     }
     if (pg_array_count(rooms) == 0)
         return OK;
     struct pg_args args = pg_args(arena);
-    ARGS(&args, rooms, users, roles, times, joined, posted, slow);
+    ARGS(&args, rooms, users, roles, times, joined, posted);
     return pg_batch_add(pg, &insert_members, &args);
 }
 
@@ -275,7 +317,7 @@ static bool member_went_on(const struct rooms_state *state, const struct member_
 {
     if (m->begun || m->ended)
         return false;
-    if (m->has_role || m->slow_until)
+    if (m->has_role)
         return true;
     if (m->posted == 0)
         return false;
@@ -288,23 +330,18 @@ static err fold_went_on(struct pg *pg, struct arena *arena, const struct rooms_s
     const size_t n = c->member_count;
     struct pg_array *rooms = pg_array(arena, PG_UUID, n), *users = pg_array(arena, PG_UUID, n);
     struct pg_array *roles = pg_array(arena, PG_INT2, n), *posted = pg_array(arena, PG_INT8, n);
-    struct pg_array *slow = pg_array(arena, PG_TIMESTAMPTZ, n);
     for (const struct member_change *m = c->first_member; m; m = m->next) {
         if (!member_went_on(state, m))
             continue;
         pg_array_uuid(rooms, m->key.room);
         pg_array_uuid(users, m->key.user);
-        if (m->has_role)
-            pg_array_int2(roles, row_of_member_role(m->role));
-        else
-            pg_array_null(roles);
+        array_role_or_null(roles, m);
         array_int8_or_null(posted, row_block(m->posted));
-        array_time_or_null(slow, m->slow_until);
     }
     if (pg_array_count(rooms) == 0)
         return OK;
     struct pg_args args = pg_args(arena);
-    ARGS(&args, rooms, users, roles, posted, slow);
+    ARGS(&args, rooms, users, roles, posted);
     return pg_batch_add(pg, &update_members, &args);
 }
 
@@ -369,6 +406,7 @@ err rooms_fold(struct pg *pg, struct arena *arena, const void *state, const stru
     if (changes.versioned_count > 0)
         TRY(fold_versioned(pg, arena, &changes));
     TRY(fold_keys(pg, arena, &changes, &delete_members, member_ended));
+    TRY(fold_restricted(pg, arena, &changes));
     TRY(fold_begun(pg, arena, &changes));
     TRY(fold_went_on(pg, arena, state, &changes));
     TRY(fold_invited(pg, arena, &changes));

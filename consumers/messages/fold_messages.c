@@ -134,6 +134,12 @@ static const struct pg_statement insert_scheduled = {
     "        unnest($10::text[])",
 };
 
+static const struct pg_statement withhold_scheduled = {
+    "messages_withhold_scheduled",
+    "UPDATE messages.scheduled s SET withheld_at = c.at"
+    "  FROM unnest($1::uuid[], $2::timestamptz[]) AS c (message_id, at) WHERE s.message_id = c.message_id",
+};
+
 static const struct pg_statement delete_scheduled = {
     "messages_delete_scheduled",
     "DELETE FROM messages.scheduled WHERE message_id = ANY ($1::uuid[])",
@@ -445,6 +451,21 @@ static err fold_scheduled(struct pg *pg, struct arena *arena, const struct batch
     return pg_batch_add(pg, &insert_scheduled, &args);
 }
 
+static err fold_withheld(struct pg *pg, struct arena *arena, const struct batch *b, size_t n)
+{
+    struct pg_array *ids = pg_array(arena, PG_UUID, n), *times = pg_array(arena, PG_TIMESTAMPTZ, n);
+    for (size_t i = 0; i < b->count; i++) {
+        const struct rooms_fact *f = fact_at(b, i);
+        if (f->type != ROOMS_SCHEDULED_MESSAGE_WITHHELD)
+            continue;
+        pg_array_uuid(ids, f->scheduled_message_withheld.message_id);
+        pg_array_time(times, f->meta.at);
+    }
+    struct pg_args args = pg_args(arena);
+    ARGS(&args, ids, times);
+    return pg_batch_add(pg, &withhold_scheduled, &args);
+}
+
 static err fold_unscheduled(struct pg *pg, struct arena *arena, const struct batch *b, size_t n)
 {
     struct pg_array *ids = pg_array(arena, PG_UUID, n);
@@ -474,6 +495,8 @@ err fold_messages(struct pg *pg, struct arena *arena, const struct changes *c, c
         TRY(fold_expiring(pg, arena, &b, c->expiring));
     if (c->scheduled > 0)
         TRY(fold_scheduled(pg, arena, &b, c->scheduled));
+    if (c->withheld > 0)
+        TRY(fold_withheld(pg, arena, &b, c->withheld));
     if (c->unscheduled > 0)
         TRY(fold_unscheduled(pg, arena, &b, c->unscheduled));
     if (c->message_count == 0)

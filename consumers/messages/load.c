@@ -4,18 +4,22 @@
 
 static const struct pg_statement load_rooms = {
     "messages_load_rooms",
-    "SELECT room_id, kind, last_seq, member_count, version, slow_mode_s, time_to_live_s, archived_at IS NOT NULL"
-    "  FROM messages.rooms WHERE room_id = ANY ($1::uuid[])",
+    "SELECT r.room_id, r.kind, r.last_seq, r.member_count, r.version, r.slow_mode_s, r.time_to_live_s,"
+    "       r.archived_at IS NOT NULL,"
+    "       (SELECT count(*) FROM messages.scheduled s WHERE s.room_id = r.room_id AND s.withheld_at IS NULL)"
+    "  FROM messages.rooms r WHERE r.room_id = ANY ($1::uuid[])",
 };
 
-/* How each person stands to each room: a member (role), invited, banned. */
+/* How each person stands to each room: a member (role), invited, banned, restrained. */
 static const struct pg_statement load_members = {
     "messages_load_members",
-    "SELECT k.room_id, k.user_id, m.role, m.slow_until, i.invited_by, b.user_id IS NOT NULL, b.until, m.posted_block"
+    "SELECT k.room_id, k.user_id, m.role, x.slow_until, i.invited_by, b.user_id IS NOT NULL, b.until, m.posted_block,"
+    "       x.read_only"
     "  FROM unnest($1::uuid[], $2::uuid[]) AS k (room_id, user_id)"
     "  LEFT JOIN messages.members m ON m.room_id = k.room_id AND m.user_id = k.user_id"
     "  LEFT JOIN messages.invitations i ON i.room_id = k.room_id AND i.user_id = k.user_id"
-    "  LEFT JOIN messages.bans b ON b.room_id = k.room_id AND b.user_id = k.user_id",
+    "  LEFT JOIN messages.bans b ON b.room_id = k.room_id AND b.user_id = k.user_id"
+    "  LEFT JOIN messages.restrictions x ON x.room_id = k.room_id AND x.user_id = k.user_id",
 };
 
 static const struct pg_statement load_messages = {
@@ -26,17 +30,34 @@ static const struct pg_statement load_messages = {
     "  JOIN messages.messages m ON m.room_id = k.room_id AND m.seq = k.seq",
 };
 
+/* The counts of struct reaction. */
 static const struct pg_statement load_reactions = {
     "messages_load_reactions",
-    "SELECT r.room_id, r.seq, r.user_id, r.emoji"
-    "  FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[]) AS k (room_id, seq, user_id, emoji)"
-    "  JOIN messages.reactions r"
-    "    ON r.room_id = k.room_id AND r.seq = k.seq AND r.user_id = k.user_id AND r.emoji = k.emoji",
+    "SELECT k.room_id, k.seq, k.user_id, k.emoji,"
+    "       CASE WHEN k.user_id <> '00000000-0000-0000-0000-000000000000' THEN"
+    "            (SELECT count(*) FROM messages.reactions r"
+    "              WHERE r.room_id = k.room_id AND r.seq = k.seq AND r.user_id = k.user_id"
+    "                AND (k.emoji = '' OR r.emoji = k.emoji))"
+    "            WHEN k.emoji <> '' THEN"
+    "            (SELECT count(*) FROM messages.reactions r"
+    "              WHERE r.room_id = k.room_id AND r.seq = k.seq AND r.emoji = k.emoji)"
+    "            ELSE"
+    "            (SELECT count(DISTINCT r.emoji) FROM messages.reactions r"
+    "              WHERE r.room_id = k.room_id AND r.seq = k.seq) END"
+    "  FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[]) AS k (room_id, seq, user_id, emoji)",
 };
 
 static const struct pg_statement load_scheduled = {
     "messages_load_scheduled",
-    "SELECT message_id, sender_id FROM messages.scheduled WHERE message_id = ANY ($1::uuid[])",
+    "SELECT message_id, room_id, sender_id, withheld_at IS NOT NULL FROM messages.scheduled WHERE message_id = ANY ($1::uuid[])",
+};
+
+static const struct pg_statement load_agendas = {
+    "messages_load_agendas",
+    "SELECT s.room_id, s.sender_id, s.message_id, s.send_at"
+    "  FROM unnest($1::uuid[], $2::uuid[]) AS k (room_id, user_id)"
+    "  JOIN messages.scheduled s ON s.room_id = k.room_id AND s.sender_id = k.user_id"
+    " WHERE s.withheld_at IS NULL",
 };
 
 /* What is asked for. An entry that is asked for is LOADING, so that it is asked for once. */
@@ -47,7 +68,8 @@ struct wanted {
     struct message **messages;
     struct reaction **reactions;
     struct scheduled **scheduled;
-    size_t room_count, member_count, message_count, reaction_count, scheduled_count;
+    struct agenda **agendas;
+    size_t room_count, member_count, message_count, reaction_count, scheduled_count, agenda_count;
 };
 
 #define WANT(list, count, entry)                                                                                       \
@@ -76,19 +98,30 @@ static void want_message(struct wanted *w, struct uuid room, int64_t seq)
     WANT(w->messages, w->message_count, message);
 }
 
-static void want_reaction(struct wanted *w, struct uuid room, int64_t seq, struct uuid user, struct str emoji)
+#define COUNTS 4 /* of a reaction: the person's and everybody's, with this emoji and with any */
+
+static void want_reactions(struct wanted *w, struct uuid room, int64_t seq, struct uuid user, struct str emoji)
 {
     if (!emoji_is_sound(emoji))
         return;
-    const struct reaction_key key = reaction_key(room, seq, user, emoji);
-    struct reaction *reaction = rooms_state_claim_reaction(w->state, &key);
-    WANT(w->reactions, w->reaction_count, reaction);
+    for (int i = 0; i < COUNTS; i++) {
+        const struct reaction_key key =
+            reaction_key(room, seq, i & 1 ? user : uuid_nil, i & 2 ? emoji : (struct str){ 0 });
+        struct reaction *reaction = rooms_state_claim_reaction(w->state, &key);
+        WANT(w->reactions, w->reaction_count, reaction);
+    }
 }
 
 static void want_scheduled(struct wanted *w, struct uuid message)
 {
     struct scheduled *scheduled = rooms_state_claim_scheduled(w->state, message);
     WANT(w->scheduled, w->scheduled_count, scheduled);
+}
+
+static void want_agenda(struct wanted *w, struct uuid room, struct uuid user)
+{
+    struct agenda *agenda = rooms_state_claim_agenda(w->state, room, user);
+    WANT(w->agendas, w->agenda_count, agenda);
 }
 
 /* Every command is about its room, and how the actor stands to it. */
@@ -144,11 +177,11 @@ static void want_for_command(struct wanted *w, const struct rooms_command *c)
         break;
     case ROOMS_ADD_REACTION:
         want_message(w, room, c->add_reaction.seq);
-        want_reaction(w, room, c->add_reaction.seq, c->meta.actor, c->add_reaction.emoji);
+        want_reactions(w, room, c->add_reaction.seq, c->meta.actor, c->add_reaction.emoji);
         break;
     case ROOMS_REMOVE_REACTION:
         want_message(w, room, c->remove_reaction.seq);
-        want_reaction(w, room, c->remove_reaction.seq, c->meta.actor, c->remove_reaction.emoji);
+        want_reactions(w, room, c->remove_reaction.seq, c->meta.actor, c->remove_reaction.emoji);
         break;
     case ROOMS_PIN_MESSAGE:
         want_message(w, room, c->pin_message.seq);
@@ -158,6 +191,7 @@ static void want_for_command(struct wanted *w, const struct rooms_command *c)
         break;
     case ROOMS_SCHEDULE_MESSAGE:
         want_scheduled(w, c->schedule_message.message_id);
+        want_agenda(w, room, c->meta.actor);
         break;
     case ROOMS_CANCEL_SCHEDULED_MESSAGE:
         want_scheduled(w, c->cancel_scheduled_message.message_id);
@@ -228,13 +262,16 @@ static void want_for_fact(struct wanted *w, const struct rooms_fact *f)
         want_message(w, room, f->message_unpinned.seq);
         break;
     case ROOMS_REACTION_ADDED:
-        want_reaction(w, room, f->reaction_added.seq, f->meta.actor, f->reaction_added.emoji);
+        want_reactions(w, room, f->reaction_added.seq, f->meta.actor, f->reaction_added.emoji);
         break;
     case ROOMS_REACTION_REMOVED:
-        want_reaction(w, room, f->reaction_removed.seq, f->meta.actor, f->reaction_removed.emoji);
+        want_reactions(w, room, f->reaction_removed.seq, f->meta.actor, f->reaction_removed.emoji);
         break;
     case ROOMS_MESSAGE_SCHEDULED:
         want_scheduled(w, f->message_scheduled.message_id);
+        break;
+    case ROOMS_SCHEDULED_MESSAGE_WITHHELD:
+        want_scheduled(w, f->scheduled_message_withheld.message_id);
         break;
     case ROOMS_SCHEDULED_MESSAGE_CANCELED:
         want_scheduled(w, f->scheduled_message_canceled.message_id);
@@ -246,7 +283,7 @@ static void want_for_fact(struct wanted *w, const struct rooms_fact *f)
 
 /* --- asking --- */
 
-enum { ROOMS, MEMBERS, MESSAGES, REACTIONS, SCHEDULED, TABLES };
+enum { ROOMS, MEMBERS, MESSAGES, REACTIONS, SCHEDULED, AGENDAS, TABLES };
 
 static err ask_rooms(struct pg *pg, struct arena *arena, const struct wanted *w)
 {
@@ -320,14 +357,28 @@ static err ask_scheduled(struct pg *pg, struct arena *arena, const struct wanted
     return pg_batch_add(pg, &load_scheduled, &args);
 }
 
+static err ask_agendas(struct pg *pg, struct arena *arena, const struct wanted *w)
+{
+    struct pg_array *rooms = pg_array(arena, PG_UUID, w->agenda_count);
+    struct pg_array *users = pg_array(arena, PG_UUID, w->agenda_count);
+    for (size_t i = 0; i < w->agenda_count; i++) {
+        pg_array_uuid(rooms, w->agendas[i]->key.room);
+        pg_array_uuid(users, w->agendas[i]->key.user);
+    }
+    struct pg_args args = pg_args(arena);
+    pg_arg_array(&args, rooms);
+    pg_arg_array(&args, users);
+    return pg_batch_add(pg, &load_agendas, &args);
+}
+
 /* ret[table] is NULL for a table that was not asked. */
 static err ask(struct pg *pg, struct arena *arena, const struct wanted *w, PGresult *ret[TABLES])
 {
-    err (*const questions[TABLES])(struct pg *, struct arena *, const struct wanted *) = { ask_rooms, ask_members,
-                                                                                           ask_messages, ask_reactions,
-                                                                                           ask_scheduled };
-    const size_t counts[TABLES] = { w->room_count, w->member_count, w->message_count, w->reaction_count,
-                                    w->scheduled_count };
+    err (*const questions[TABLES])(struct pg *, struct arena *, const struct wanted *) = { ask_rooms,     ask_members,
+                                                                                           ask_messages,  ask_reactions,
+                                                                                           ask_scheduled, ask_agendas };
+    const size_t counts[TABLES] = { w->room_count,     w->member_count,    w->message_count,
+                                    w->reaction_count, w->scheduled_count, w->agenda_count };
     PGresult *results[TABLES];
     size_t asked = 0;
     TRY(pg_batch_begin(pg));
@@ -357,6 +408,8 @@ static void mark(const struct wanted *w, enum presence presence)
         w->reactions[i]->presence = presence;
     for (size_t i = 0; i < w->scheduled_count; i++)
         w->scheduled[i]->presence = presence;
+    for (size_t i = 0; i < w->agenda_count; i++)
+        w->agendas[i]->presence = presence;
 }
 
 static void read_room(struct rooms_state *s, const PGresult *r, int row)
@@ -370,6 +423,7 @@ static void read_room(struct rooms_state *s, const PGresult *r, int row)
     room->slow_mode_s = (int32_t)pg_int(r, row, 5);
     room->time_to_live_s = pg_int(r, row, 6);
     room->archived = pg_bool(r, row, 7);
+    room->scheduled = pg_int(r, row, 8);
 }
 
 static void read_member(struct rooms_state *s, const PGresult *r, int row)
@@ -378,9 +432,10 @@ static void read_member(struct rooms_state *s, const PGresult *r, int row)
     if (!pg_null(r, row, 2)) {
         member->presence = PRESENCE_PRESENT;
         member->role = member_role_of_row(pg_int(r, row, 2));
-        member->slow_until = pg_null(r, row, 3) ? 0 : pg_time(r, row, 3);
         member->posted_block = pg_int(r, row, 7);
     }
+    member->read_only = pg_bool(r, row, 8);
+    member->slow_until = pg_null(r, row, 3) ? 0 : pg_time(r, row, 3);
     member->invited_by = pg_uuid(r, row, 4);
     if (pg_bool(r, row, 5))
         member->banned_until = pg_null(r, row, 6) ? BANNED_FOR_EVER : pg_time(r, row, 6);
@@ -402,14 +457,25 @@ static void read_reaction(struct rooms_state *s, const PGresult *r, int row)
 {
     const struct reaction_key key =
         reaction_key(pg_uuid(r, row, 0), pg_int(r, row, 1), pg_uuid(r, row, 2), pg_str(r, row, 3));
-    rooms_state_claim_reaction(s, &key)->presence = PRESENCE_PRESENT;
+    struct reaction *reaction = rooms_state_claim_reaction(s, &key);
+    reaction->presence = PRESENCE_PRESENT;
+    reaction->count = pg_int(r, row, 4);
 }
 
 static void read_scheduled(struct rooms_state *s, const PGresult *r, int row)
 {
     struct scheduled *scheduled = rooms_state_claim_scheduled(s, pg_uuid(r, row, 0));
     scheduled->presence = PRESENCE_PRESENT;
-    scheduled->sender = pg_uuid(r, row, 1);
+    scheduled->room = pg_uuid(r, row, 1);
+    scheduled->sender = pg_uuid(r, row, 2);
+    scheduled->withheld = pg_bool(r, row, 3);
+}
+
+static void read_agenda(struct rooms_state *s, const PGresult *r, int row)
+{
+    struct agenda *agenda = rooms_state_claim_agenda(s, pg_uuid(r, row, 0), pg_uuid(r, row, 1));
+    agenda->presence = PRESENCE_PRESENT;
+    rooms_state_plan(s, agenda, pg_uuid(r, row, 2), pg_time(r, row, 3));
 }
 
 err rooms_load(void *state, struct pg *pg, struct arena *arena, const struct any_record *const *records, size_t count,
@@ -420,8 +486,9 @@ err rooms_load(void *state, struct pg *pg, struct arena *arena, const struct any
         .rooms = ARENA_ARRAY(arena, struct room *, count),
         .members = ARENA_ARRAY(arena, struct member *, 2 * count),
         .messages = ARENA_ARRAY(arena, struct message *, count),
-        .reactions = ARENA_ARRAY(arena, struct reaction *, count),
+        .reactions = ARENA_ARRAY(arena, struct reaction *, COUNTS * count),
         .scheduled = ARENA_ARRAY(arena, struct scheduled *, count),
+        .agendas = ARENA_ARRAY(arena, struct agenda *, count),
     };
     for (size_t i = 0; i < count; i++) {
         if (facts)
@@ -429,7 +496,7 @@ err rooms_load(void *state, struct pg *pg, struct arena *arena, const struct any
         else
             want_for_command(&w, (const struct rooms_command *)records[i]);
     }
-    if (w.room_count + w.member_count + w.message_count + w.reaction_count + w.scheduled_count == 0)
+    if (w.room_count + w.member_count + w.message_count + w.reaction_count + w.scheduled_count + w.agenda_count == 0)
         return OK;
 
     PGresult *results[TABLES];
@@ -437,8 +504,9 @@ err rooms_load(void *state, struct pg *pg, struct arena *arena, const struct any
     mark(&w, asked == OK ? PRESENCE_ABSENT : PRESENCE_UNKNOWN);
     if (asked != OK)
         return asked;
-    void (*const readers[TABLES])(struct rooms_state *, const PGresult *, int) = { read_room, read_member, read_message,
-                                                                                   read_reaction, read_scheduled };
+    void (*const readers[TABLES])(struct rooms_state *, const PGresult *, int) = { read_room,      read_member,
+                                                                                   read_message,   read_reaction,
+                                                                                   read_scheduled, read_agenda };
     for (int table = 0; table < TABLES; table++)
         for (int row = 0; results[table] && row < PQntuples(results[table]); row++)
             readers[table](state, results[table], row);

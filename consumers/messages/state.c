@@ -15,6 +15,7 @@ void rooms_state_clear(void *state)
     HASH_CLEAR(hh, s->messages);
     HASH_CLEAR(hh, s->reactions);
     HASH_CLEAR(hh, s->scheduled);
+    HASH_CLEAR(hh, s->agendas);
     arena_reset(&s->arena);
 }
 
@@ -32,7 +33,7 @@ size_t rooms_state_size(const void *state)
 {
     const struct rooms_state *s = state;
     return HASH_COUNT(s->rooms) + HASH_COUNT(s->members) + HASH_COUNT(s->messages) + HASH_COUNT(s->reactions) +
-           HASH_COUNT(s->scheduled);
+           HASH_COUNT(s->scheduled) + HASH_COUNT(s->agendas);
 }
 
 /* --- finding --- */
@@ -71,6 +72,14 @@ struct scheduled *rooms_state_scheduled(const struct rooms_state *s, struct uuid
 {
     struct scheduled *found;
     HASH_FIND(hh, s->scheduled, &message, sizeof message, found);
+    return found;
+}
+
+struct agenda *rooms_state_agenda(const struct rooms_state *s, struct uuid room, struct uuid user)
+{
+    const struct member_key key = { room, user };
+    struct agenda *found;
+    HASH_FIND(hh, s->agendas, &key, sizeof key, found);
     return found;
 }
 
@@ -131,6 +140,41 @@ struct scheduled *rooms_state_claim_scheduled(struct rooms_state *s, struct uuid
     return found;
 }
 
+struct agenda *rooms_state_claim_agenda(struct rooms_state *s, struct uuid room, struct uuid user)
+{
+    struct agenda *found = rooms_state_agenda(s, room, user);
+    if (!found) {
+        found = ARENA_NEW(&s->arena, struct agenda);
+        found->key = (struct member_key){ room, user };
+        HASH_ADD(hh, s->agendas, key, sizeof found->key, found);
+    }
+    return found;
+}
+
+/* --- what is planned --- */
+
+void rooms_state_plan(struct rooms_state *s, struct agenda *agenda, struct uuid message, int64_t send_at)
+{
+    if (agenda->count == agenda->capacity) {
+        const size_t capacity = agenda->capacity ? 2 * agenda->capacity : 8;
+        struct planned *planned = ARENA_ARRAY(&s->arena, struct planned, capacity);
+        if (agenda->count)
+            memcpy(planned, agenda->planned, agenda->count * sizeof *planned);
+        agenda->planned = planned;
+        agenda->capacity = capacity;
+    }
+    agenda->planned[agenda->count++] = (struct planned){ message, send_at };
+}
+
+void agenda_strike(struct agenda *agenda, struct uuid message)
+{
+    for (size_t i = 0; i < agenda->count; i++)
+        if (uuid_equal(agenda->planned[i].message, message)) {
+            agenda->planned[i] = agenda->planned[--agenda->count];
+            return;
+        }
+}
+
 bool emoji_is_sound(struct str emoji)
 {
     return emoji.len > 0 && emoji.len <= EMOJI_MAX && !memchr(emoji.ptr, 0, emoji.len);
@@ -143,6 +187,7 @@ struct reaction_key reaction_key(struct uuid room, int64_t seq, struct uuid user
     key.room = room;
     key.seq = seq;
     key.user = user;
-    memcpy(key.emoji, emoji.ptr, emoji.len < EMOJI_MAX ? emoji.len : EMOJI_MAX);
+    if (emoji.len)
+        memcpy(key.emoji, emoji.ptr, emoji.len < EMOJI_MAX ? emoji.len : EMOJI_MAX);
     return key;
 }

@@ -18,6 +18,7 @@ struct room {
     int64_t last_seq, member_count, version;
     int64_t time_to_live_s; /* 0: for ever */
     int32_t slow_mode_s;    /* 0: none */
+    int64_t scheduled;      /* messages that wait for their time */
     bool archived;
     enum room_kind kind;
     enum presence presence;
@@ -28,11 +29,13 @@ struct member_key {
     struct uuid room, user;
 };
 
-/* How a person stands to a room; presence says whether they are a member. */
+/* How a person stands to a room; presence says whether they are a member. What restrains them outlasts their
+ * membership: nobody speaks again by leaving and coming back. */
 struct member {
     struct member_key key;
     enum member_role role;  /* of a member */
-    int64_t slow_until;     /* of a member; Unix ms */
+    bool read_only;         /* the role they were given last, as a member or before they left */
+    int64_t slow_until;     /* Unix ms, likewise */
     int64_t posted_block;   /* of a member: see row.h; 0: posted nothing yet */
     int64_t block_since;    /* number of the message that made it so; 0: it was loaded */
     struct uuid invited_by; /* nil: not invited */
@@ -63,20 +66,36 @@ struct message {
 struct reaction_key {
     struct uuid room;
     int64_t seq;
-    struct uuid user;
-    char emoji[EMOJI_MAX]; /* filled up with zeros */
+    struct uuid user;      /* nil: everybody */
+    char emoji[EMOJI_MAX]; /* filled up with zeros; empty: any */
 };
 
+/* How many: of one person with one emoji, 0 or 1; of one person, or of everybody, with any, how many different emojis;
+ * of everybody with one, how many people. */
 struct reaction {
     struct reaction_key key;
+    int64_t count;
+    enum presence presence; /* PRESENT: counted */
+    UT_hash_handle hh;
+};
+
+/* A message that is to be posted later; presence says whether it is still in its sender's list. */
+struct scheduled {
+    struct uuid id, room, sender;
+    bool withheld; /* it was not posted when its time came, and will not be */
     enum presence presence;
     UT_hash_handle hh;
 };
 
-/* A message that is to be posted later; presence says whether it still is. */
-struct scheduled {
-    struct uuid id, sender;
-    enum presence presence;
+/* What one person will say in a room, and when: for who schedules there. */
+struct agenda {
+    struct member_key key;
+    struct planned {
+        struct uuid message;
+        int64_t send_at;
+    } * planned;
+    size_t count, capacity;
+    enum presence presence; /* PRESENT: it is known */
     UT_hash_handle hh;
 };
 
@@ -87,6 +106,7 @@ struct rooms_state {
     struct message *messages;
     struct reaction *reactions;
     struct scheduled *scheduled;
+    struct agenda *agendas;
 };
 
 void *rooms_state_create(void);
@@ -100,6 +120,7 @@ struct member *rooms_state_member(const struct rooms_state *s, struct uuid room,
 struct message *rooms_state_message(const struct rooms_state *s, struct uuid room, int64_t seq);
 struct reaction *rooms_state_reaction(const struct rooms_state *s, const struct reaction_key *key);
 struct scheduled *rooms_state_scheduled(const struct rooms_state *s, struct uuid message);
+struct agenda *rooms_state_agenda(const struct rooms_state *s, struct uuid room, struct uuid user);
 
 /* Makes the entry, with PRESENCE_UNKNOWN, when there is none. The pointer is good until rooms_state_clear. */
 struct room *rooms_state_claim_room(struct rooms_state *s, struct uuid room);
@@ -107,7 +128,12 @@ struct member *rooms_state_claim_member(struct rooms_state *s, struct uuid room,
 struct message *rooms_state_claim_message(struct rooms_state *s, struct uuid room, int64_t seq);
 struct reaction *rooms_state_claim_reaction(struct rooms_state *s, const struct reaction_key *key);
 struct scheduled *rooms_state_claim_scheduled(struct rooms_state *s, struct uuid message);
+struct agenda *rooms_state_claim_agenda(struct rooms_state *s, struct uuid room, struct uuid user);
+
+void rooms_state_plan(struct rooms_state *s, struct agenda *agenda, struct uuid message, int64_t send_at);
+void agenda_strike(struct agenda *agenda, struct uuid message); /* nothing where it is not planned */
 
 /* Has 1 to EMOJI_MAX bytes without NUL. Others have no key: nobody asks for them, and decide refuses them. */
 bool emoji_is_sound(struct str emoji);
+/* user nil, or emoji empty: the count of many. */
 struct reaction_key reaction_key(struct uuid room, int64_t seq, struct uuid user, struct str emoji);

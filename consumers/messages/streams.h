@@ -12,6 +12,7 @@ err rooms_fold(struct pg *pg, struct arena *arena, const void *state, const stru
 
 err rooms_due(struct pg *pg, struct arena *arena, const int32_t *partitions, size_t count, int64_t now_ms,
               struct any_record ***ret, size_t *ret_count) MUST_CHECK;
+bool rooms_due_of_erased(struct any_record *command);
 
 extern const struct signal_worker receipts_signals;
 extern const struct worker_definition messages_definition;

@@ -212,3 +212,27 @@ SELECT m.room_id, l.level, (m.seq - 1) >> (8 * l.level), count(*)
   FROM messages.messages m CROSS JOIN generate_series(1, 3) AS l (level)
  WHERE m.deleted_at IS NOT NULL
  GROUP BY 1, 2, 3;
+
+-- migration 7
+
+-- What restrains a person in a room, whether they are a member or not: who leaves and comes back is as they were. Of those who had
+-- left before this migration nothing is known here until the projection is rebuilt.
+CREATE TABLE messages.restrictions (
+    room_id    uuid        NOT NULL,
+    user_id    uuid        NOT NULL,
+    read_only  boolean,     -- of the role they were given last; NULL: none was given
+    slow_until timestamptz, -- slow mode: may not post before; NULL: never was slowed
+    PRIMARY KEY (room_id, user_id)
+) WITH (fillfactor = 70);
+INSERT INTO messages.restrictions
+    SELECT room_id, user_id, CASE WHEN role = 4 THEN true END, slow_until FROM messages.members
+     WHERE role = 4 OR slow_until IS NOT NULL;
+ALTER TABLE messages.members DROP COLUMN slow_until;
+
+-- migration 8
+
+-- A message whose sender was suspended when its time came is not posted, and stays in the sender's list.
+ALTER TABLE messages.scheduled ADD COLUMN withheld_at timestamptz; -- NULL: it waits for its time
+DROP INDEX messages.scheduled_due;
+CREATE INDEX scheduled_due ON messages.scheduled (partition, send_at) WHERE withheld_at IS NULL;
+CREATE INDEX scheduled_room ON messages.scheduled (room_id, sender_id);

@@ -165,11 +165,15 @@ MUST_CHECK err version_list(struct pg *pg, struct arena *arena, struct uuid room
 struct scheduled_view {
     struct uuid message_id, room_id;
     int64_t send_at, scheduled_at, reply_to;
+    int64_t withheld_at; /* 0: it waits for its time */
     struct str body;
 };
 /* Of one sender, in order of message ids after `after`. */
 MUST_CHECK err scheduled_list(struct pg *pg, struct arena *arena, struct uuid sender, struct uuid after, int limit,
                               struct scheduled_view **ret, size_t *ret_count);
+/* How many of a sender's wait for their time in other rooms than this one. */
+MUST_CHECK err scheduled_elsewhere(struct pg *pg, struct arena *arena, struct uuid sender, struct uuid room,
+                                   int64_t *ret);
 
 /* What a fact that was just decided looks like. */
 void message_view_posted(struct message_view *ret, const struct message_posted *posted, struct str body);

@@ -116,8 +116,14 @@ static const struct pg_statement list_versions = {
 /* $1 sender, $2 after this message, $3 limit. */
 static const struct pg_statement list_scheduled = {
     "messages_list_scheduled",
-    "SELECT message_id, room_id, send_at, scheduled_at, reply_to, body FROM messages.scheduled"
+    "SELECT message_id, room_id, send_at, scheduled_at, reply_to, body, withheld_at FROM messages.scheduled"
     " WHERE sender_id = $1 AND message_id > $2 ORDER BY message_id LIMIT $3",
+};
+
+/* $1 sender, $2 but for this room. */
+static const struct pg_statement count_scheduled = {
+    "messages_count_scheduled",
+    "SELECT count(*) FROM messages.scheduled WHERE sender_id = $1 AND room_id <> $2 AND withheld_at IS NULL",
 };
 
 /* The statements of a batch would else see one snapshot each: a page could be newer than its room's last_seq, and a
@@ -334,7 +340,20 @@ err scheduled_list(struct pg *pg, struct arena *arena, struct uuid sender, struc
             .scheduled_at = pg_time(r, (int)i, 3),
             .reply_to = pg_int(r, (int)i, 4),
             .body = text_of(arena, r, (int)i, 5),
+            .withheld_at = pg_time(r, (int)i, 6),
         };
+    PQclear(r);
+    return OK;
+}
+
+err scheduled_elsewhere(struct pg *pg, struct arena *arena, struct uuid sender, struct uuid room, int64_t *ret)
+{
+    struct pg_args args = pg_args(arena);
+    pg_arg_uuid(&args, sender);
+    pg_arg_uuid(&args, room);
+    PGresult *r;
+    TRY(pg_query(pg, &count_scheduled, &args, &r));
+    *ret = pg_int(r, 0, 0);
     PQclear(r);
     return OK;
 }

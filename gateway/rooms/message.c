@@ -126,8 +126,14 @@ static void fill_command(struct rooms_command *c, const struct request *r, const
         c->delete_message = (struct delete_message){ .room_id = at->room_id, .message_id = at->id, .seq = at->seq };
         break;
     case ROOMS_ADD_REACTION:
-        c->add_reaction =
-            (struct add_reaction){ .room_id = at->room_id, .message_id = at->id, .seq = at->seq, .emoji = m->emoji };
+        c->add_reaction = (struct add_reaction){
+            .room_id = at->room_id,
+            .message_id = at->id,
+            .seq = at->seq,
+            .emoji = m->emoji,
+            .most_on_message = (int32_t)config_int(r->gateway->config, "messages.emojis_per_message"),
+            .most_by_person = (int32_t)config_int(r->gateway->config, "messages.emojis_per_person"),
+        };
         break;
     case ROOMS_REMOVE_REACTION:
         c->remove_reaction =
@@ -221,7 +227,7 @@ enum request_step message_unpin(struct request *r)
 }
 
 /* …/messages/{message}/reactions/{emoji}: the last part is text, so the ids are read here. */
-static enum request_step send_reaction(struct request *r, int type, int tolerated)
+static enum request_step send_reaction(struct request *r, int type, int tolerated, bool good)
 {
     static const char *const names[] = { "room", "message" };
     for (size_t i = 0; i < 2; i++)
@@ -229,8 +235,8 @@ static enum request_step send_reaction(struct request *r, int type, int tolerate
             problem(r, 400, "bad_path", names[i], "must be a UUID in the form 8-4-4-4-12.");
             return REQUEST_DONE;
         }
-    if (!text_is_emoji(r->params[2])) {
-        problem(r, 400, "bad_path", "emoji", "must be one emoji, percent-encoded.");
+    if (!good) {
+        problem(r, 400, "bad_path", "emoji", "must be one emoji, fully qualified (UTS 51, RGI), percent-encoded.");
         return REQUEST_DONE;
     }
     return send_command(r, (struct message_command){ .type = type, .then = done, .emoji = r->params[2] }, tolerated);
@@ -238,12 +244,13 @@ static enum request_step send_reaction(struct request *r, int type, int tolerate
 
 enum request_step message_react(struct request *r)
 {
-    return send_reaction(r, ROOMS_ADD_REACTION, ALREADY_REACTED);
+    return send_reaction(r, ROOMS_ADD_REACTION, ALREADY_REACTED, text_is_emoji(r->params[2]));
 }
 
+/* Also with what counted as an emoji once. */
 enum request_step message_unreact(struct request *r)
 {
-    return send_reaction(r, ROOMS_REMOVE_REACTION, REACTION_NOT_FOUND);
+    return send_reaction(r, ROOMS_REMOVE_REACTION, REACTION_NOT_FOUND, text_was_emoji(r->params[2]));
 }
 
 /* --- POST …/messages/{message}/forward --- */
@@ -271,6 +278,10 @@ static enum request_step message_repeat(struct request *r, struct pool_thread *t
         return REQUEST_DONE;
     if (at.body.len == 0) {
         problem(r, 410, "message_deleted", NULL, "This message has been deleted.");
+        return REQUEST_DONE;
+    }
+    if (!text_is_visible(at.body)) { /* from before such messages were refused */
+        problem(r, 409, "blank_message", NULL, "There is nothing to see in the message.");
         return REQUEST_DONE;
     }
     /* What was forwarded before keeps its first sender. */

@@ -4,6 +4,7 @@
 #include "gateway/gateway.h"
 #include "gateway/http/message_text.h"
 #include "gateway/list.h"
+#include "gateway/pool.h"
 #include "gateway/resources.h"
 
 #define LATEST_MS (365LL * 24 * 3600 * 1000)
@@ -15,6 +16,8 @@ static const struct shape_field fields[] = {
     { "sendAt", SHAPE_TIME, "When." },
     { "scheduledAt", SHAPE_TIME, "Since when that is so." },
     { "replyTo", SHAPE_INT, "Number of the message that it will answer.", .optional = true },
+    { "withheldAt", SHAPE_TIME, "When it was not sent, since its sender was suspended. It will not be; delete it.",
+      .optional = true },
     { 0 },
 };
 const struct shape scheduled_shape = { "ScheduledMessage", fields };
@@ -29,6 +32,8 @@ static void scheduled_json(struct json *j, const struct scheduled_view *s)
     json_field_time(j, "scheduledAt", s->scheduled_at);
     if (s->reply_to)
         json_field_int(j, "replyTo", s->reply_to);
+    if (s->withheld_at)
+        json_field_time(j, "withheldAt", s->withheld_at);
     json_close(j, '}');
 }
 
@@ -49,10 +54,20 @@ static enum request_step scheduled(struct request *r, const struct outcome *outc
     return REQUEST_DONE;
 }
 
-enum request_step scheduled_post(struct request *r, const struct mentions *mentions, int64_t send_at)
+struct plan {
+    struct mentions mentions;
+    int64_t send_at;
+};
+
+/* What one will say in other rooms counts, too. Requests at the same time may each count without the others: a person
+ * gets past the bound by as many as they have under way, and not past it in one room. */
+static enum request_step schedule(struct request *r, struct pool_thread *thread)
 {
-    if (send_at <= r->received_at || send_at > r->received_at + LATEST_MS) {
-        problem(r, 400, "invalid_body", "sendAt", "must be in the future, and within a year.");
+    const struct plan *plan = r->state;
+    int64_t elsewhere;
+    const err e = scheduled_elsewhere(thread->pg, &thread->arena, r->claims.user_id, r->ids[0], &elsewhere);
+    if (e != OK) {
+        problem_err(r, e);
         return REQUEST_DONE;
     }
     struct rooms_command *c = ARENA_NEW(&r->arena, struct rooms_command);
@@ -61,14 +76,28 @@ enum request_step scheduled_post(struct request *r, const struct mentions *menti
         .room_id = r->ids[0],
         .message_id = uuid_v7(r->received_at),
         .body = { .clear = text_normalise(&r->arena, body_str(r, "body")) },
-        .mentions = { mentions->ids, mentions->count },
-        .mentions_room = mentions->room,
-        .send_at = send_at,
+        .mentions = { plan->mentions.ids, plan->mentions.count },
+        .mentions_room = plan->mentions.room,
+        .send_at = plan->send_at,
+        .elsewhere = (int32_t)elsewhere,
+        .most_of_person = (int32_t)config_int(r->gateway->config, "messages.scheduled_per_person"),
+        .most_of_room = (int32_t)config_int(r->gateway->config, "messages.scheduled_per_room"),
     };
     body_int(r, "replyTo", &c->schedule_message.reply_to);
     return dispatch_command(r, &rooms_stream, (struct any_record *)c, r->claims.user_id, scheduled);
 }
 
+enum request_step scheduled_post(struct request *r, const struct mentions *mentions, int64_t send_at)
+{
+    if (send_at <= r->received_at || send_at > r->received_at + LATEST_MS) {
+        problem(r, 400, "invalid_body", "sendAt", "must be in the future, and within a year.");
+        return REQUEST_DONE;
+    }
+    struct plan *plan = ARENA_NEW(&r->arena, struct plan);
+    *plan = (struct plan){ *mentions, send_at };
+    r->state = plan;
+    return pool_run(r->gateway->reads, r, schedule);
+}
 static err own_load(struct request *r, struct pool_thread *thread)
 {
     const struct list *l = r->state;

@@ -1,8 +1,10 @@
 /* The rules of members, by tables: given these facts, when this command comes, then this fact or this rejection. */
 #include "tests/consumers/rooms_story.h"
 
-#define CLUB  CREATED(LOBBY, ANN, PRIVATE), JOINED(LOBBY, BOB), JOINED(LOBBY, CAT)
-#define STAFF CLUB, BECAME(LOBBY, ANN, BOB, ADMIN)
+#define CLUB        CREATED(LOBBY, ANN, PRIVATE), JOINED(LOBBY, BOB), JOINED(LOBBY, CAT)
+#define CLUB_OF_ANN CREATED(LOBBY, ANN, PUBLIC), JOINED(LOBBY, BOB)
+#define MUTED       BECAME(LOBBY, ANN, BOB, READ_ONLY)
+#define STAFF       CLUB, BECAME(LOBBY, ANN, BOB, ADMIN)
 
 static const struct rule_row rows[] = {
     { "who joins starts behind the newest message",
@@ -33,6 +35,56 @@ static const struct rule_row rows[] = {
       { CREATED(LOBBY, ANN, PUBLIC), BANNED_UNTIL(LOBBY, ANN, BOB, NOW + 1) },
       JOIN(LOBBY, BOB, BOB),
       BANNED },
+
+    { "who could only read can only read after coming back",
+      { CLUB_OF_ANN, MUTED, LEFT(LOBBY, BOB), JOINED(LOBBY, BOB) },
+      POST(LOBBY, BOB),
+      READ_ONLY_MEMBER },
+    { "and after being sent away",
+      { CLUB_OF_ANN, MUTED, REMOVED(LOBBY, ANN, BOB), JOINED(LOBBY, BOB) },
+      POST(LOBBY, BOB),
+      READ_ONLY_MEMBER },
+    { "and invited again",
+      { CLUB, MUTED, REMOVED(LOBBY, ANN, BOB), INVITED(LOBBY, CAT, BOB), JOINED(LOBBY, BOB) },
+      POST(LOBBY, BOB),
+      READ_ONLY_MEMBER },
+    { "and after a ban that was lifted",
+      { CLUB_OF_ANN, MUTED, BANNED_AWAY(LOBBY, ANN, BOB), UNBANNED(LOBBY, ANN, BOB), JOINED(LOBBY, BOB) },
+      POST(LOBBY, BOB),
+      READ_ONLY_MEMBER },
+    { "and the second time",
+      { CLUB_OF_ANN, MUTED, LEFT(LOBBY, BOB), JOINED(LOBBY, BOB), LEFT(LOBBY, BOB), JOINED(LOBBY, BOB) },
+      POST(LOBBY, BOB),
+      READ_ONLY_MEMBER },
+    { "and schedules nothing",
+      { CLUB_OF_ANN, MUTED, LEFT(LOBBY, BOB), JOINED(LOBBY, BOB) },
+      SCHEDULE(LOBBY, BOB, NOW + 1),
+      READ_ONLY_MEMBER },
+    { "until they are given another role",
+      { CLUB_OF_ANN, MUTED, LEFT(LOBBY, BOB), JOINED(LOBBY, BOB), BECAME(LOBBY, ANN, BOB, MEMBER), LEFT(LOBBY, BOB),
+        JOINED(LOBBY, BOB) },
+      POST(LOBBY, BOB),
+      ACCEPTED,
+      ROOMS_MESSAGE_POSTED },
+    { "which nobody is given who is away",
+      { CLUB, MUTED, LEFT(LOBBY, BOB) },
+      ROLE(LOBBY, ANN, BOB, MEMBER),
+      MEMBER_NOT_FOUND },
+    { "or the room",
+      { CLUB_OF_ANN, MUTED, TRANSFERRED(LOBBY, ANN, BOB), TRANSFERRED(LOBBY, BOB, ANN), LEFT(LOBBY, BOB),
+        JOINED(LOBBY, BOB) },
+      POST(LOBBY, BOB),
+      ACCEPTED,
+      ROOMS_MESSAGE_POSTED },
+    { "an admin who comes back is a plain member",
+      { CLUB_OF_ANN, BECAME(LOBBY, ANN, BOB, ADMIN), LEFT(LOBBY, BOB), JOINED(LOBBY, BOB), JOINED(LOBBY, CAT) },
+      REMOVE(LOBBY, BOB, CAT),
+      ROOM_ROLE_REQUIRED },
+    { "who waits in slow mode waits after coming back",
+      { CLUB_OF_ANN, CHANGED(LOBBY, ANN, SLOW_MODE, .slow_mode_s = 10), SLOWED(LOBBY, BOB, 1, NOW + 1),
+        LEFT(LOBBY, BOB), JOINED(LOBBY, BOB) },
+      POST(LOBBY, BOB),
+      SLOW_MODE },
 
     { "a member leaves", { CLUB }, LEAVE(LOBBY, BOB, BOB), ACCEPTED, ROOMS_MEMBER_LEFT },
     { "nobody leaves for another", { CLUB }, LEAVE(LOBBY, ANN, BOB), FORBIDDEN_ACTOR },

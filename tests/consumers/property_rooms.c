@@ -6,7 +6,7 @@
 
 enum { ROOMS = 3 };
 
-static const struct str emojis[] = { { "\xF0\x9F\x91\x8D", 4 }, { "x", 1 } };
+static const struct str emojis[] = { { "\xF0\x9F\x91\x8D", 4 }, { "x", 1 }, { "y", 1 } };
 static const enum room_field room_fields[] = { ROOM_FIELD_NAME,      ROOM_FIELD_DESCRIPTION,  ROOM_FIELD_TOPIC,
                                                ROOM_FIELD_SLOW_MODE, ROOM_FIELD_TIME_TO_LIVE, ROOM_FIELD_ARCHIVED };
 
@@ -47,6 +47,7 @@ static void random_post(struct arena *arena, uint32_t story, uint32_t room, uint
         .forwarded_message = any(8) ? uuid_nil : message_of(story, 0),
     };
     c->scheduled = c->message_id.bytes[8] == 's';
+    c->suspended = any(3) == 0;
 }
 
 /* A command about somebody, of those that have a room and a person. */
@@ -102,7 +103,7 @@ static void random_about(struct arena *arena, struct rooms_command *c, struct uu
 static void random_on(struct arena *arena, struct rooms_command *c, struct uuid room, struct uuid message)
 {
     const int64_t seq = 1 + any(SEQS);
-    const struct str emoji = emojis[any(2)];
+    const struct str emoji = emojis[any(3)];
     switch (any(6)) {
     case 0:
         c->type = ROOMS_DELETE_MESSAGE;
@@ -111,7 +112,12 @@ static void random_on(struct arena *arena, struct rooms_command *c, struct uuid 
         break;
     case 1:
         c->type = ROOMS_ADD_REACTION;
-        c->add_reaction = (struct add_reaction){ .room_id = room, .message_id = message, .seq = seq, .emoji = emoji };
+        c->add_reaction = (struct add_reaction){ .room_id = room,
+                                                 .message_id = message,
+                                                 .seq = seq,
+                                                 .emoji = emoji,
+                                                 .most_on_message = 1 + (int32_t)any(3),
+                                                 .most_by_person = 1 + (int32_t)any(3) };
         break;
     case 2:
         c->type = ROOMS_REMOVE_REACTION;
@@ -160,7 +166,13 @@ static void rooms_random(struct arena *arena, uint32_t story, struct any_record 
     case 3:
         c->type = ROOMS_SCHEDULE_MESSAGE;
         c->schedule_message = (struct schedule_message){
-            .room_id = room, .message_id = id_of(story, 's', ++scheduled), .body = text_of(arena), .send_at = 100000
+            .room_id = room,
+            .message_id = id_of(story, 's', ++scheduled),
+            .body = text_of(arena),
+            .send_at = 100000 + 1000 * any(4),
+            .elsewhere = (int32_t)any(2),
+            .most_of_person = 1 + (int32_t)any(4),
+            .most_of_room = 1 + (int32_t)any(8),
         };
         break;
     case 4:
@@ -370,6 +382,7 @@ static const struct game_table tables[] = {
     { "messages.mentions", "user_id, room_id, seq" },
     { "messages.scheduled", "message_id" },
     { "messages.expiring", "room_id, seq" },
+    { "messages.restrictions", "room_id, user_id" },
     { 0 },
 };
 

@@ -24,7 +24,7 @@
 #define ATTIC   ID(0x20)
 #define MESSAGE ID(0x30)
 #define OTHER   ID(0x31)
-#define GIVEN   8
+#define GIVEN   12
 
 /* clang-format off */
 #define TEXT { .cipher = { "sealed", 6 } }
@@ -39,13 +39,22 @@
 #define BECAME(room, by, who, what) { ROOMS_ROLE_CHANGED, .role_changed = { BY(by), .room_id = room, .version = 2, .user_id = who, .role = MEMBER_ROLE_##what } }
 #define INVITED(room, by, who) { ROOMS_MEMBER_INVITED, .member_invited = { BY(by), .room_id = room, .user_id = who } }
 #define BANNED_UNTIL(room, by, who, end) { ROOMS_MEMBER_BANNED, .member_banned = { BY(by), .room_id = room, .user_id = who, .until = end } }
+#define BANNED_AWAY(room, by, who) { ROOMS_MEMBER_BANNED, .member_banned = { BY(by), .room_id = room, .user_id = who, .was_member = true } }
+#define UNBANNED(room, by, who) { ROOMS_MEMBER_UNBANNED, .member_unbanned = { BY(by), .room_id = room, .user_id = who } }
+#define REMOVED(room, by, who) { ROOMS_MEMBER_REMOVED, .member_removed = { BY(by), .room_id = room, .user_id = who } }
+#define TRANSFERRED(room, by, who) { ROOMS_ROOM_TRANSFERRED, .room_transferred = { BY(by), .room_id = room, .version = 2, .user_id = who } }
+#define SLOWED(room, by, number, end) { ROOMS_MESSAGE_POSTED, .message_posted = { BY(by), .room_id = room, .message_id = MESSAGE, .seq = number, .slow_until = end } }
 #define POSTED(room, by, number) { ROOMS_MESSAGE_POSTED, .message_posted = { BY(by), .room_id = room, .message_id = MESSAGE, .seq = number } }
 #define POSTED_IN(room, by, number, of) { ROOMS_MESSAGE_POSTED, .message_posted = { BY(by), .room_id = room, .message_id = MESSAGE, .seq = number, .thread = of } }
 #define DELETED(room, by, number) { ROOMS_MESSAGE_DELETED, .message_deleted = { BY(by), .room_id = room, .message_id = MESSAGE, .seq = number } }
 #define EDITED(room, by, number, to) { ROOMS_MESSAGE_EDITED, .message_edited = { BY(by), .room_id = room, .message_id = MESSAGE, .seq = number, .version = to } }
 #define PINNED(room, by, number) { ROOMS_MESSAGE_PINNED, .message_pinned = { BY(by), .room_id = room, .message_id = MESSAGE, .seq = number } }
+#define UNREACTED(room, by, number, what) { ROOMS_REACTION_REMOVED, .reaction_removed = { BY(by), .room_id = room, .message_id = MESSAGE, .seq = number, .emoji = { what, sizeof what - 1 } } }
 #define REACTED(room, by, number, what) { ROOMS_REACTION_ADDED, .reaction_added = { BY(by), .room_id = room, .message_id = MESSAGE, .seq = number, .emoji = { what, sizeof what - 1 } } }
 #define SCHEDULED_FACT(room, by) { ROOMS_MESSAGE_SCHEDULED, .message_scheduled = { BY(by), .room_id = room, .message_id = MESSAGE, .send_at = NOW + 1 } }
+#define PLANNED(room, by, message, when) { ROOMS_MESSAGE_SCHEDULED, .message_scheduled = { BY(by), .room_id = room, .message_id = message, .send_at = when } }
+#define CANCELED(room, by, message) { ROOMS_SCHEDULED_MESSAGE_CANCELED, .scheduled_message_canceled = { BY(by), .room_id = room, .message_id = message } }
+#define WITHHELD(room, by, message) { ROOMS_SCHEDULED_MESSAGE_WITHHELD, .scheduled_message_withheld = { BY(by), .room_id = room, .message_id = message } }
 #define CHANGED(room, by, field, ...) { ROOMS_ROOM_CHANGED, .room_changed = { BY(by), .room_id = room, .version = 2, .changed = { &fields[ROOM_FIELD_##field], 1 }, __VA_ARGS__ } }
 
 #define CREATE(room, by, how) { ROOMS_CREATE_ROOM, .create_room = { BY(by), .room_id = room, .name = TEXT, .kind = ROOM_KIND_##how } }
@@ -63,11 +72,11 @@
 #define POST(room, by, ...) { ROOMS_POST_MESSAGE, .post_message = { BY(by), .room_id = room, .message_id = MESSAGE, .body = TEXT, __VA_ARGS__ } }
 #define EDIT(room, by, number, ...) { ROOMS_EDIT_MESSAGE, .edit_message = { BY(by), .room_id = room, .message_id = MESSAGE, .seq = number, .expected_version = -1, .body = TEXT, __VA_ARGS__ } }
 #define DELETE(room, by, number, ...) { ROOMS_DELETE_MESSAGE, .delete_message = { BY(by), .room_id = room, .message_id = MESSAGE, .seq = number, __VA_ARGS__ } }
-#define REACT(room, by, number, what) { ROOMS_ADD_REACTION, .add_reaction = { BY(by), .room_id = room, .message_id = MESSAGE, .seq = number, .emoji = { what, sizeof what - 1 } } }
+#define REACT(room, by, number, what, ...) { ROOMS_ADD_REACTION, .add_reaction = { BY(by), .room_id = room, .message_id = MESSAGE, .seq = number, .emoji = { what, sizeof what - 1 }, .most_on_message = 20, .most_by_person = 5, __VA_ARGS__ } }
 #define UNREACT(room, by, number, what) { ROOMS_REMOVE_REACTION, .remove_reaction = { BY(by), .room_id = room, .message_id = MESSAGE, .seq = number, .emoji = { what, sizeof what - 1 } } }
 #define PIN(room, by, number) { ROOMS_PIN_MESSAGE, .pin_message = { BY(by), .room_id = room, .message_id = MESSAGE, .seq = number } }
 #define UNPIN(room, by, number) { ROOMS_UNPIN_MESSAGE, .unpin_message = { BY(by), .room_id = room, .message_id = MESSAGE, .seq = number } }
-#define SCHEDULE(room, by, when) { ROOMS_SCHEDULE_MESSAGE, .schedule_message = { BY(by), .room_id = room, .message_id = MESSAGE, .body = TEXT, .send_at = when } }
+#define SCHEDULE(room, by, when, ...) { ROOMS_SCHEDULE_MESSAGE, .schedule_message = { BY(by), .room_id = room, .message_id = MESSAGE, .body = TEXT, .send_at = when, .most_of_person = 100, .most_of_room = 1000, __VA_ARGS__ } }
 #define CANCEL(room, by) { ROOMS_CANCEL_SCHEDULED_MESSAGE, .cancel_scheduled_message = { BY(by), .room_id = room, .message_id = MESSAGE } }
 /* clang-format on */
 
@@ -95,8 +104,10 @@ static void know_nothing(struct rooms_state *s, const struct rooms_command *c)
     static const struct uuid people[] = { ANN, BOB, CAT, DAN }, rooms[] = { LOBBY, ATTIC };
     for (size_t r = 0; r < 2; r++) {
         ABSENT_IF_UNKNOWN(rooms_state_claim_room(s, rooms[r]));
-        for (size_t p = 0; p < 4; p++)
+        for (size_t p = 0; p < 4; p++) {
             ABSENT_IF_UNKNOWN(rooms_state_claim_member(s, rooms[r], people[p]));
+            ABSENT_IF_UNKNOWN(rooms_state_claim_agenda(s, rooms[r], people[p]));
+        }
         for (int64_t seq = 0; seq < 10; seq++)
             ABSENT_IF_UNKNOWN(rooms_state_claim_message(s, rooms[r], seq));
     }
@@ -107,8 +118,12 @@ static void know_nothing(struct rooms_state *s, const struct rooms_command *c)
                                                           : (struct str){ 0 };
     if (!emoji_is_sound(emoji))
         return;
-    const struct reaction_key key = reaction_key(c->add_reaction.room_id, c->add_reaction.seq, c->meta.actor, emoji);
-    ABSENT_IF_UNKNOWN(rooms_state_claim_reaction(s, &key));
+    for (int i = 0; i < 4; i++) {
+        const struct reaction_key key =
+            reaction_key(c->add_reaction.room_id, c->add_reaction.seq, i & 1 ? c->meta.actor : uuid_nil,
+                         i & 2 ? emoji : (struct str){ 0 });
+        ABSENT_IF_UNKNOWN(rooms_state_claim_reaction(s, &key));
+    }
 }
 
 /* Decides the row's command and compares; returns the fact. The numbers in a fact that come from the state: */

@@ -14,7 +14,7 @@ from stack import wait_until
 PROJECTIONS = {
     "messages": {"rooms": "room_id", "members": "room_id, user_id", "messages": "room_id, seq", "invitations": "room_id, user_id",
                  "bans": "room_id, user_id", "message_versions": "room_id, seq, version", "reactions": "room_id, seq, user_id, emoji",
-                 "mentions": "user_id, room_id, seq", "scheduled": "message_id", "expiring": "room_id, seq",
+                 "mentions": "user_id, room_id, seq", "scheduled": "message_id", "expiring": "room_id, seq", "restrictions": "room_id, user_id",
                  "read_marks": "user_id, room_id"},
     "users": {"accounts": "user_id", "sessions": "user_id, session_id", "reserved_usernames": "username_index",
               "search_terms": "user_id, kind", "audit": "stream, partition, position"},
@@ -86,6 +86,7 @@ def use_everything(ada, ben, room):
             (ada, "POST", f"/rooms/{room}/messages", {"body": "later", "sendAt": next_month()}),
             (ada, "PUT", f"/rooms/{ada.room('Cabin', kind='private')}/invitations/{ben.user['id']}", None),
             (ada, "PUT", f"/rooms/{ada.room('Tower')}/bans/{ben.user['id']}", {"reason": "Noise"}),
+            (ada, "PUT", f"/rooms/{room}/members/{ben.user['id']}/role", {"role": "member"}),
             (ada, "PATCH", f"/rooms/{room}", {"topic": "Rebuilding"})):
         answer = person.insist(method, path, body)
         assert answer.status in (200, 201, 204), answer
