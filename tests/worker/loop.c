@@ -517,38 +517,39 @@ int main(void)
     suite_server("AETHER_TEST_KAFKA");
     suite_server("AETHER_TEST_POSTGRES_DSN");
     log_init("loop", LOG_LEVEL_ERROR + 1);
+    const TTest *const tests[] = {
+        commands_are_decided_in_order_and_each_fact_is_folded_once,
+        a_fact_at_another_offset_than_expected_says_that_another_owner_writes,
+        what_another_owner_decided_of_later_commands_stands_too,
+        who_finds_the_checkpoint_moved_folds_nothing_of_the_batch,
+        a_fact_in_the_log_is_the_outcome_of_its_command_though_its_fold_failed,
+        a_command_without_a_fact_before_one_that_has_one_was_rejected_by_whoever_decided_then,
+        a_command_that_comes_twice_in_a_batch_and_again_later_gives_one_fact,
+        of_facts_of_one_command_that_stand_side_by_side_a_rebuild_folds_the_first,
+        of_facts_side_by_side_whose_command_is_still_there_the_first_is_folded,
+        facts_whose_commands_retention_took_are_folded_all_the_same,
+        of_facts_side_by_side_whose_command_retention_took_the_first_is_folded,
+        a_duplicate_of_what_was_folded_is_dropped_though_its_command_is_gone,
+        commands_that_retention_took_undecided_are_passed_over,
+        a_projection_that_is_not_there_is_made_of_facts_alone,
+        two_facts_of_a_key_wait_behind_a_poisoned_one_and_follow_it_in_order,
+        in_a_rebuild_too_facts_wait_behind_a_poisoned_one_of_their_key,
+        a_new_owner_knows_which_keys_are_blocked,
+        what_was_discarded_stays_out_also_of_a_rebuild_and_what_waited_behind_it_comes,
+        what_still_does_not_fold_stays_parked_with_its_cause,
+        a_record_that_cannot_be_read_holds_up_the_facts_of_its_key_but_no_commands,
+        signals_whose_fold_failed_are_read_again,
+        who_takes_over_a_partition_goes_on_with_its_signals,
+        who_is_started_again_reads_signals_from_where_their_fold_stands,
+        a_cache_that_was_away_is_emptied_before_it_is_told_anything,
+        what_the_cache_was_told_of_a_fact_that_does_not_fold_is_taken_back,
+    };
     Suite *suite = suite_create("loop");
-    TCase *writers = suite_case("writers"), *twice = suite_case("twice"), *retention = suite_case("retention"),
-          *parked = suite_case("parked"), *signals = suite_case("signals"), *cache = suite_case("cache");
-    TCase *const all[] = { writers, twice, retention, parked, signals, cache };
-    tcase_add_test(writers, commands_are_decided_in_order_and_each_fact_is_folded_once);
-    tcase_add_test(writers, a_fact_at_another_offset_than_expected_says_that_another_owner_writes);
-    tcase_add_test(writers, what_another_owner_decided_of_later_commands_stands_too);
-    tcase_add_test(writers, who_finds_the_checkpoint_moved_folds_nothing_of_the_batch);
-    tcase_add_test(writers, a_fact_in_the_log_is_the_outcome_of_its_command_though_its_fold_failed);
-    tcase_add_test(writers, a_command_without_a_fact_before_one_that_has_one_was_rejected_by_whoever_decided_then);
-    tcase_add_test(twice, a_command_that_comes_twice_in_a_batch_and_again_later_gives_one_fact);
-    tcase_add_test(twice, of_facts_of_one_command_that_stand_side_by_side_a_rebuild_folds_the_first);
-    tcase_add_test(twice, of_facts_side_by_side_whose_command_is_still_there_the_first_is_folded);
-    tcase_add_test(retention, facts_whose_commands_retention_took_are_folded_all_the_same);
-    tcase_add_test(retention, of_facts_side_by_side_whose_command_retention_took_the_first_is_folded);
-    tcase_add_test(retention, a_duplicate_of_what_was_folded_is_dropped_though_its_command_is_gone);
-    tcase_add_test(retention, commands_that_retention_took_undecided_are_passed_over);
-    tcase_add_test(retention, a_projection_that_is_not_there_is_made_of_facts_alone);
-    tcase_add_test(parked, two_facts_of_a_key_wait_behind_a_poisoned_one_and_follow_it_in_order);
-    tcase_add_test(parked, in_a_rebuild_too_facts_wait_behind_a_poisoned_one_of_their_key);
-    tcase_add_test(parked, a_new_owner_knows_which_keys_are_blocked);
-    tcase_add_test(parked, what_was_discarded_stays_out_also_of_a_rebuild_and_what_waited_behind_it_comes);
-    tcase_add_test(parked, what_still_does_not_fold_stays_parked_with_its_cause);
-    tcase_add_test(parked, a_record_that_cannot_be_read_holds_up_the_facts_of_its_key_but_no_commands);
-    tcase_add_test(signals, signals_whose_fold_failed_are_read_again);
-    tcase_add_test(signals, who_takes_over_a_partition_goes_on_with_its_signals);
-    tcase_add_test(signals, who_is_started_again_reads_signals_from_where_their_fold_stands);
-    tcase_add_test(cache, a_cache_that_was_away_is_emptied_before_it_is_told_anything);
-    tcase_add_test(cache, what_the_cache_was_told_of_a_fact_that_does_not_fold_is_taken_back);
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        tcase_add_checked_fixture(all[i], script_open, script_close);
-        suite_add_tcase(suite, all[i]);
+    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) { /* a case of its own: one test can be asked for */
+        TCase *alone = suite_case(tests[i]->name);
+        tcase_add_checked_fixture(alone, script_open, script_close);
+        tcase_add_test(alone, tests[i]);
+        suite_add_tcase(suite, alone);
     }
     return suite_run(suite);
 }
