@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "consumers/loop.h"
+#include "consumers/owner.h"
 #include "ops/runtime/clock.h"
 #include "ops/runtime/kafka.h"
 #include "ops/runtime/log.h"
@@ -313,4 +314,40 @@ int64_t assignment_lag(struct worker *w)
             lag += high - p->at.command_offset - 1;
     }
     return lag;
+}
+
+/* How many partitions each stream has, once an assignment: it never changes while a topic is there. */
+static err count_partitions(struct worker *w)
+{
+    if (w->counted_epoch == w->assignment_epoch)
+        return OK;
+    const struct rd_kafka_metadata *metadata = NULL;
+    const rd_kafka_resp_err_t code = rd_kafka_metadata(w->commands, 0, NULL, &metadata, 5000);
+    if (code)
+        return err_set(RETRY, "the partitions of commands are not known: %s", rd_kafka_err2str(code));
+    for (int i = 0; i < metadata->topic_cnt; i++)
+        for (size_t s = 0; s < w->stream_count; s++)
+            if (strcmp(metadata->topics[i].topic, w->definition->streams[s]->stream->commands_topic) == 0)
+                w->stream_partitions[s] = metadata->topics[i].partition_cnt;
+    rd_kafka_metadata_destroy(metadata);
+    w->counted_epoch = w->assignment_epoch;
+    return OK;
+}
+
+err assignment_tell(struct worker *w)
+{
+    if (w->partition_count == 0 || recover_needed(w) || !producer_is_up(w->producer))
+        return OK;
+    TRY(count_partitions(w));
+    arena_reset(&w->arena);
+    struct owned *owned = ARENA_ARRAY(&w->arena, struct owned, w->partition_count);
+    for (size_t i = 0; i < w->partition_count; i++) {
+        const struct partition *p = w->partitions[i];
+        owned[i] = (struct owned){
+            .stream = p->worker->stream->name,
+            .partition = p->number,
+            .partitions = w->stream_partitions[worker_stream_index(w, p)],
+        };
+    }
+    return owner_tell(w->pg, &w->arena, config_int(w->config, "worker.instance"), owned, w->partition_count);
 }

@@ -92,8 +92,10 @@ struct worker {
     bool commit_asked;         /* what was sent has its COMMIT behind it */
     int64_t expire_from;       /* block of the operations table where the look for old outcomes goes on */
     unsigned assignment_epoch; /* changes with every rebalance */
-    bool paused;               /* commands are not fetched: items is full */
-    bool failed;               /* the exit status is not 0 */
+    unsigned counted_epoch;    /* the one that `stream_partitions` was asked for in */
+    int32_t stream_partitions[WORKER_MAX_STREAMS];
+    bool paused; /* commands are not fetched: items is full */
+    bool failed; /* the exit status is not 0 */
 
     /* The turn before this one, see worker_turn. */
     int pause_ms;           /* before what failed is tried again; grows */
@@ -123,6 +125,8 @@ void assignment_close(struct worker *w); /* leaves the group */
 MUST_CHECK err assignment_collect(struct worker *w, int timeout_ms);
 void assignment_commit_offsets(struct worker *w); /* for people who watch lag with Kafka's tools; we never read them */
 int64_t assignment_lag(struct worker *w);
+/* Tells gateways which partitions are decided here, unless Kafka is out of reach (owner.h). */
+MUST_CHECK err assignment_tell(struct worker *w);
 size_t worker_stream_index(const struct worker *w, const struct partition *p);
 
 /* --- recover.c --- */

@@ -14,6 +14,7 @@
 
 #include "consumers/loop.h"
 #include "consumers/migration.h"
+#include "consumers/owner.h"
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
 #include "ops/runtime/processors.h"
@@ -139,6 +140,8 @@ static void chores(struct worker *w)
     if (now < w->chores_at_us)
         return;
     w->chores_at_us = now + CHORES_EVERY_US;
+    if (assignment_tell(w) != OK)
+        LOG(WARN, "gateways are not told which partitions are decided here", F_ERR);
     assignment_commit_offsets(w);
     metrics_set(w->metrics, METRIC_LAG, assignment_lag(w));
     if (repair(w) != OK)
@@ -164,6 +167,7 @@ static err decide_and_fold(struct worker *w)
         const err e = recover(w);
         metrics_set(w->metrics, METRIC_REBUILDING, 0);
         TRY(e);
+        w->chores_at_us = 0; /* gateways are told at once that the partitions are decided here */
     }
     if (w->item_count == 0)
         return OK;
@@ -251,6 +255,16 @@ static err migrate(struct worker *w)
     return OK;
 }
 
+/* Of what this instance has told gateways, before its end or before the end of its predecessor, nothing holds. */
+static void leave(struct worker *w)
+{
+    if (!w->pg || !pg_is_connected(w->pg))
+        return; /* it lapses */
+    arena_reset(&w->arena);
+    if (owner_leave(w->pg, &w->arena, config_int(w->config, "worker.instance")) != OK)
+        LOG(WARN, "gateways are not told that nothing is decided here", F_ERR);
+}
+
 err worker_start(struct worker *w)
 {
     const struct config *config = w->config;
@@ -293,12 +307,14 @@ err worker_start(struct worker *w)
     TRY(recover_open(w));
     TRY(signals_open(w));
     TRY(migrate(w));
+    leave(w);
     return assignment_open(w);
 }
 
 void worker_finish(struct worker *w)
 {
     assignment_close(w);
+    leave(w);
     recover_close(w);
     signals_close(w);
     producer_destroy(w->producer);

@@ -86,3 +86,16 @@ CREATE TABLE followed (
 -- Old outcomes are looked for block by block instead: what is not vacuumed yet, and space that is used again, belongs to every
 -- time in a BRIN index, so that each look read the whole table.
 DROP INDEX operations_at;
+
+-- migration 5
+
+-- Who decides each partition now. Its owner says so every second; what is older than a few seconds counts for nothing, so it
+-- need not survive a crash.
+CREATE UNLOGGED TABLE owners (
+    stream     text        NOT NULL,
+    partition  int         NOT NULL,
+    partitions int         NOT NULL, -- how many the stream has
+    instance   int         NOT NULL, -- of the worker
+    until      timestamptz NOT NULL,
+    PRIMARY KEY (stream, partition)
+) WITH (fillfactor = 40);

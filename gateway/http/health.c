@@ -10,7 +10,8 @@
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
 
-#define PROBE_EVERY_US 1000000
+#define PROBE_EVERY_MS 1000
+#define PROBE_DOWN_MS  200 /* while it is down */
 #define STALE_US       5000000
 #define STACK_BYTES    (256 * 1024)
 
@@ -21,12 +22,14 @@ struct asked {
     bool started;
     _Atomic bool up;
     _Atomic int64_t latency_us, answered_at_us; /* clock_mono_us; 0: never */
+    char reason[HEALTH_REASON_MAX];             /* under the lock of health */
 };
 
 struct health {
     pthread_mutex_t lock;
     pthread_cond_t stop;
     bool stopping;
+    _Atomic bool has_begun; /* it was ready once */
     size_t count;
     struct asked asked[HEALTH_MAX_PROBES];
 };
@@ -38,11 +41,13 @@ static bool is_up(const struct asked *a)
 }
 
 /* false: stop. */
-static bool wait_a_second(struct health *h)
+static bool wait_for_ms(struct health *h, int ms)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += PROBE_EVERY_US / 1000000;
+    until.tv_nsec += ms * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
     pthread_mutex_lock(&h->lock);
     while (!h->stopping && pthread_cond_timedwait(&h->stop, &h->lock, &until) == 0)
         ;
@@ -54,21 +59,25 @@ static bool wait_a_second(struct health *h)
 static void *ask(void *argument)
 {
     struct asked *a = argument;
-    bool known = false;
+    bool known = false, up;
     do {
-        int64_t latency_us = 0;
-        bool up = a->probe.probe(a->probe.context, &latency_us);
+        struct health_answer answer = { 0 };
+        up = a->probe.probe(a->probe.context, &answer);
         if (!known || up != atomic_load_explicit(&a->up, memory_order_relaxed)) {
             if (up)
                 LOG(INFO, "dependency is up", F_STR("dependency", a->probe.name));
             else
-                LOG(WARN, "dependency is down", F_STR("dependency", a->probe.name));
+                LOG(WARN, "dependency is down", F_STR("dependency", a->probe.name), F_STR("reason", answer.reason));
         }
         known = true;
-        atomic_store_explicit(&a->latency_us, latency_us, memory_order_relaxed);
+        pthread_mutex_lock(&a->health->lock);
+        memcpy(a->reason, answer.reason, sizeof a->reason);
+        pthread_mutex_unlock(&a->health->lock);
+        atomic_store_explicit(&a->latency_us, answer.latency_us, memory_order_relaxed);
         atomic_store_explicit(&a->up, up, memory_order_relaxed);
         atomic_store_explicit(&a->answered_at_us, clock_mono_us(), memory_order_release);
-    } while (wait_a_second(a->health));
+        (void)health_is_ready(a->health); /* notes that it was, whoever asks */
+    } while (wait_for_ms(a->health, up ? PROBE_EVERY_MS : PROBE_DOWN_MS));
     return NULL;
 }
 
@@ -122,12 +131,28 @@ void health_destroy(struct health *h)
     free(h);
 }
 
-bool health_is_ready(const struct health *h)
+bool health_is_ready(struct health *h)
 {
-    for (size_t i = 0; h && i < h->count; i++)
-        if (h->asked[i].probe.required && !is_up(&h->asked[i]))
+    if (!h)
+        return true;
+    const bool has_begun = atomic_load(&h->has_begun);
+    for (size_t i = 0; i < h->count; i++) {
+        const enum health_need need = h->asked[i].probe.need;
+        if ((need == HEALTH_REQUIRED || (need == HEALTH_TO_BEGIN && !has_begun)) && !is_up(&h->asked[i]))
             return false;
+    }
+    if (!has_begun)
+        atomic_store(&h->has_begun, true);
     return true;
+}
+
+/* Why it is down, in the arena of nobody: `ret` is the caller's. */
+static struct str reason_of(struct health *h, const struct asked *a, char ret[HEALTH_REASON_MAX])
+{
+    pthread_mutex_lock(&h->lock);
+    memcpy(ret, a->reason, HEALTH_REASON_MAX);
+    pthread_mutex_unlock(&h->lock);
+    return *ret ? str_of(ret) : STR("it does not answer");
 }
 
 static bool is_serving(const struct request *r)
@@ -146,7 +171,19 @@ const struct shape liveness_shape = { "Liveness", liveness_fields };
     {                                                                                                                  \
         "status", SHAPE_CHOICE, "Whether it can serve.", .choices = "ready|not ready|stopping"                         \
     }
-static const struct shape_field readiness_fields[] = { READINESS, { 0 } };
+static const struct shape_field missing_fields[] = {
+    { "name", SHAPE_TEXT, "What it is.", .example = "\"workers\"" },
+    { "reason", SHAPE_TEXT, "Why it is missing.", .example = "\"rooms: 3 of 6 partitions have no messages worker\"" },
+    { 0 },
+};
+static const struct shape missing_shape = { "MissingPart", missing_fields };
+static const struct shape_field readiness_fields[] = {
+    READINESS,
+    { "missing", SHAPE_OBJECT,
+      "What it lacks. Commands wait for workers that are missing; a gateway that was ready goes on serving reads.",
+      .of = &missing_shape, .list = true },
+    { 0 },
+};
 const struct shape readiness_shape = { "Readiness", readiness_fields };
 
 static const struct shape_field dependency_fields[] = {
@@ -154,6 +191,7 @@ static const struct shape_field dependency_fields[] = {
     { "required", SHAPE_BOOL, "Whether nothing can be served without it." },
     { "status", SHAPE_CHOICE, "Whether it answers.", .choices = "up|down" },
     { "latencyMs", SHAPE_NUMBER, "How long it took to answer; null when down.", .nullable = true, .example = "0.4" },
+    { "reason", SHAPE_TEXT, "Why it is down; null when up.", .nullable = true, .example = "null" },
     { 0 },
 };
 static const struct shape dependency_shape = { "Dependency", dependency_fields };
@@ -188,15 +226,30 @@ static struct json answer_state(struct request *r, int status_when_not)
 
 enum request_step health_ready(struct request *r)
 {
+    struct health *h = server_health(r->server);
     struct json j = answer_state(r, 503);
+    char reason[HEALTH_REASON_MAX];
+    json_key(&j, "missing");
+    json_open(&j, '[');
+    for (size_t i = 0; h && i < h->count; i++) {
+        const struct asked *a = &h->asked[i];
+        if (a->probe.need == HEALTH_OPTIONAL || is_up(a))
+            continue;
+        json_open(&j, '{');
+        json_field_str(&j, "name", str_of(a->probe.name));
+        json_field_str(&j, "reason", reason_of(h, a, reason));
+        json_close(&j, '}');
+    }
+    json_close(&j, ']');
     json_close(&j, '}');
     return REQUEST_DONE;
 }
 
 enum request_step health_detailed(struct request *r)
 {
-    const struct health *h = server_health(r->server);
+    struct health *h = server_health(r->server);
     struct json j = answer_state(r, 200);
+    char reason[HEALTH_REASON_MAX];
     json_key(&j, "dependencies");
     json_open(&j, '[');
     for (size_t i = 0; h && i < h->count; i++) {
@@ -205,13 +258,18 @@ enum request_step health_detailed(struct request *r)
         json_open(&j, '{');
         json_field_str(&j, "name", str_of(a->probe.name));
         json_key(&j, "required");
-        json_bool(&j, a->probe.required);
+        json_bool(&j, a->probe.need == HEALTH_REQUIRED);
         json_field_str(&j, "status", up ? STR("up") : STR("down"));
         json_key(&j, "latencyMs");
         if (up)
             json_number(&j, (double)atomic_load_explicit(&a->latency_us, memory_order_relaxed) / 1000.0);
         else
             json_none(&j);
+        json_key(&j, "reason");
+        if (up)
+            json_none(&j);
+        else
+            json_str(&j, reason_of(h, a, reason));
         json_close(&j, '}');
     }
     json_close(&j, ']');

@@ -14,7 +14,7 @@ import tempfile
 LAYERS = ("ops/runtime", "schemas", "topics", "producers", "consumers", "gateway")
 
 # What the gateway may know of the workers: queries over their projections, and what became of a command.
-GATEWAY_MAY_SEE = ("consumers/*/view.h", "consumers/*/view_*.h", "consumers/*/cache.h", "consumers/deciders.h", "consumers/operation.h", "consumers/rejection.h",
+GATEWAY_MAY_SEE = ("consumers/*/view.h", "consumers/*/view_*.h", "consumers/*/cache.h", "consumers/deciders.h", "consumers/operation.h", "consumers/owner.h", "consumers/rejection.h",
                    "consumers/rejections.def")
 
 # What serves every stream names none: a new one costs its schemas, its topics and its worker's folder.

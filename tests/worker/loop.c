@@ -512,6 +512,55 @@ START_TEST(what_the_cache_was_told_of_a_fact_that_does_not_fold_is_taken_back)
 }
 END_TEST
 
+/* --- who decides --- */
+
+static const char *owned(void)
+{
+    return value_of("SELECT string_agg(partition || '/' || partitions || ' of ' || instance, ', ' ORDER BY partition)"
+                    " FROM owners WHERE until > now()");
+}
+
+START_TEST(gateways_are_told_at_once_who_decides_a_partition_and_that_it_has_left)
+{
+    struct worker *w = worker_of(3, NULL);
+    turn_owning(&w, 1, w, SCRIPT_PARTITIONS);
+    ck_assert_str_eq(owned(), "0/2 of 3, 1/2 of 3"); /* with the turn that has recovered them */
+    worker_end(w);
+    ck_assert_str_eq(owned(), "");
+}
+END_TEST
+
+START_TEST(who_is_started_again_takes_back_what_was_said_before_it_was_killed)
+{
+    struct worker *w = worker_of(3, NULL);
+    turn_owning(&w, 1, w, SCRIPT_PARTITIONS);
+    worker_end(w);
+    database_run(&script.database, "INSERT INTO owners VALUES ('s', 0, 2, 3, now() + interval '1 hour'),"
+                                   " ('s', 1, 2, 4, now() + interval '1 hour')");
+    w = worker_of(3, NULL);
+    ck_assert_str_eq(owned(), "1/2 of 4");
+    worker_end(w);
+}
+END_TEST
+
+START_TEST(who_cannot_decide_does_not_say_so)
+{
+    struct worker *w = worker_of(3, NULL);
+    turn_owning(&w, 1, w, SCRIPT_PARTITIONS);
+    database_run(&script.database, "DELETE FROM owners");
+    counter.failing_folds = 1000000;
+    (void)write_command('a', 1);
+    while (counter.failing_folds >
+           1000000 - 7) /* its pauses have grown to more than the second after which it says so */
+        ck_ok(worker_turn(w));
+    ck_assert_str_eq(owned(), "");
+    counter.failing_folds = 0;
+    turn_past(w, 0);
+    turn_until(&w, 1, "SELECT count(*) FROM owners WHERE until > now()", "2");
+    worker_end(w);
+}
+END_TEST
+
 int main(void)
 {
     suite_server("AETHER_TEST_KAFKA");
@@ -543,6 +592,9 @@ int main(void)
         who_is_started_again_reads_signals_from_where_their_fold_stands,
         a_cache_that_was_away_is_emptied_before_it_is_told_anything,
         what_the_cache_was_told_of_a_fact_that_does_not_fold_is_taken_back,
+        gateways_are_told_at_once_who_decides_a_partition_and_that_it_has_left,
+        who_is_started_again_takes_back_what_was_said_before_it_was_killed,
+        who_cannot_decide_does_not_say_so,
     };
     Suite *suite = suite_create("loop");
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) { /* a case of its own: one test can be asked for */

@@ -29,7 +29,7 @@ static struct {
     bool stopping;
 } later = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
 
-static atomic_bool dependency_is_up = true;
+static atomic_bool dependency_is_up = true, beginning_is_up;
 
 static void turn_away(struct request *r)
 {
@@ -269,6 +269,12 @@ static enum request_step run_break_dependency(struct request *r)
     return run_no_content(r);
 }
 
+static enum request_step run_turn_beginning(struct request *r)
+{
+    atomic_store(&beginning_is_up, !atomic_load(&beginning_is_up));
+    return run_no_content(r);
+}
+
 static const struct body_field thing_fields[] = {
     { "title", FIELD_TEXT, true, 1, 10, .doc = "A title." },
     { "username", FIELD_TEXT, false, 3, 32, .pattern = "username" },
@@ -306,6 +312,7 @@ static const struct route table[] = {
     { GET, "/away", "away", AUTH_NONE, NULL, run_away, "" },
     { GET, "/allocations", "allocations", AUTH_NONE, NULL, run_allocations, "" },
     { POST, "/dependency", "dependency", AUTH_NONE, NULL, run_break_dependency, "" },
+    { POST, "/beginning", "beginning", AUTH_NONE, NULL, run_turn_beginning, "" },
     { GET, "/api/v1/health", "health_live", AUTH_NONE, NULL, health_live, "" },
     { GET, "/api/v1/health/ready", "health_ready", AUTH_NONE, NULL, health_ready, "" },
     { GET, "/api/v1/health/detailed", "health_detailed", AUTH_NONE, NULL, health_detailed, "" },
@@ -346,17 +353,24 @@ static enum request_step admit(struct request *r)
     return REQUEST_DONE;
 }
 
-static bool ask_dependency(void *context, int64_t *ret_latency_us)
+static bool ask_dependency(void *context, struct health_answer *ret)
 {
     (void)context;
-    *ret_latency_us = 1500;
+    ret->latency_us = 1500;
     return atomic_load(&dependency_is_up);
 }
 
-static bool ask_luxury(void *context, int64_t *ret_latency_us)
+static bool ask_luxury(void *context, struct health_answer *ret)
 {
-    (void)context, (void)ret_latency_us;
+    (void)context, (void)ret;
     return false;
+}
+
+static bool ask_beginning(void *context, struct health_answer *ret)
+{
+    (void)context;
+    snprintf(ret->reason, sizeof ret->reason, "not yet");
+    return atomic_load(&beginning_is_up);
 }
 
 static int fail(void)
@@ -373,8 +387,9 @@ int main(int argc, char **argv)
     };
     static const struct setting *const tables[] = { http_settings, log_settings, NULL };
     static const struct health_probe probes[] = {
-        { "dependency", true, ask_dependency, NULL },
-        { "luxury", false, ask_luxury, NULL },
+        { "dependency", HEALTH_REQUIRED, ask_dependency, NULL },
+        { "luxury", HEALTH_OPTIONAL, ask_luxury, NULL },
+        { "beginning", HEALTH_TO_BEGIN, ask_beginning, NULL },
     };
     struct config *config;
     if (config_load("http_server", "The HTTP server under test.", tables, &argc, argv, &config) != OK)

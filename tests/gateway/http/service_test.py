@@ -14,16 +14,26 @@ from http_case import Case, Connection, Server, assert_headers_of_unread, progra
 class Health(Case):
     def test_health_is_told(self):
         connection = self.connect()
-        wait_until(lambda: connection.request("GET", "/api/v1/health/ready").status == 200)
+        late = {"name": "beginning", "reason": "not yet"}
+        self.wait_ready(connection, 503, "not ready", [late])
+        connection.request("POST", "/beginning", b"")
+        self.wait_ready(connection, 200, "ready", [])
         self.assertEqual(connection.request("GET", "/api/v1/health").json, {"status": "ok", "ready": True})
         dependencies = {d["name"]: d for d in connection.request("GET", "/api/v1/health/detailed").json["dependencies"]}
-        self.assertEqual(dependencies["dependency"], {"name": "dependency", "required": True, "status": "up", "latencyMs": 1.5})
-        self.assertEqual(dependencies["luxury"]["status"], "down")
+        self.assertEqual(dependencies["dependency"], {"name": "dependency", "required": True, "status": "up", "latencyMs": 1.5, "reason": None})
+        self.assertEqual(dependencies["luxury"], {"name": "luxury", "required": False, "status": "down", "latencyMs": None,
+                                                  "reason": "it does not answer"})
+        connection.request("POST", "/beginning", b"")  # it is missed, and named, but what has begun goes on
+        self.wait_ready(connection, 200, "ready", [late])
         connection.request("POST", "/dependency", b"")
-        wait_until(lambda: connection.request("GET", "/api/v1/health/ready").status == 503)
+        self.wait_ready(connection, 503, "not ready", [{"name": "dependency", "reason": "it does not answer"}, late])
         self.assertEqual(connection.request("GET", "/api/v1/health").json, {"status": "ok", "ready": False})
         connection.request("POST", "/dependency", b"")
-        wait_until(lambda: connection.request("GET", "/api/v1/health/ready").status == 200)
+        self.wait_ready(connection, 200, "ready", [late])
+
+    def wait_ready(self, connection, status, word, missing):
+        wait_until(lambda: (answer := connection.request("GET", "/api/v1/health/ready")).status == status
+                   and answer.json == {"status": word, "missing": missing})
 
     def test_metrics_count_by_route_and_class(self):
         count = 'aether_gateway_requests_total{route="hello",code="2xx"}'
