@@ -16,8 +16,9 @@ struct cluster {
     const char *bootstrap;
     int timeout_ms;
     rd_kafka_t *rk;
-    rd_kafka_queue_t *queue; /* answers to admin requests */
-    char reason[256];        /* librdkafka's last word on why no broker answers */
+    rd_kafka_queue_t *queue;       /* answers to admin requests */
+    rd_kafka_queue_t *group_queue; /* … about consumer groups, which may take a while */
+    char reason[256];              /* librdkafka's last word on why no broker answers */
 };
 
 /* --- the plan --- */
@@ -97,6 +98,12 @@ err cluster_connect(const struct config *config, int timeout_ms, struct cluster 
     rd_kafka_conf_set_opaque(conf, c);
     rd_kafka_conf_set_error_cb(conf, on_error);
     rd_kafka_conf_set_log_cb(conf, on_log);
+    err idempotent = kafka_conf_set(conf, "enable.idempotence", "true"); /* see cluster_prepare_groups */
+    if (idempotent != OK) {
+        rd_kafka_conf_destroy(conf);
+        free(c);
+        return idempotent;
+    }
 
     char reason[256];
     c->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
@@ -106,6 +113,7 @@ err cluster_connect(const struct config *config, int timeout_ms, struct cluster 
         return err_set(FATAL, "no Kafka client: %s; check the kafka.<property> settings", reason);
     }
     c->queue = rd_kafka_queue_new(c->rk);
+    c->group_queue = rd_kafka_queue_new(c->rk);
 
     const struct rd_kafka_metadata *metadata;
     err e = cluster_metadata(c, &metadata);
@@ -123,6 +131,7 @@ void cluster_destroy(struct cluster *c)
     if (!c)
         return;
     rd_kafka_queue_destroy(c->queue);
+    rd_kafka_queue_destroy(c->group_queue);
     rd_kafka_destroy(c->rk);
     free(c);
 }
@@ -372,4 +381,44 @@ err cluster_create_missing(struct cluster *c, void (*created)(void *context, con
     }
     rd_kafka_metadata_destroy(metadata);
     return e == OK ? wait_for_leaders(c) : e;
+}
+
+/* --- consumer groups --- */
+
+void cluster_prepare_groups(struct cluster *c)
+{
+    const char *const any = "aether-topics"; /* nobody is in it */
+    rd_kafka_AdminOptions_t *options = admin_options(c, RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS);
+    rd_kafka_DescribeConsumerGroups(c->rk, (const char **)&any, 1, options, c->group_queue);
+    rd_kafka_AdminOptions_destroy(options);
+}
+
+static bool has_coordinator(rd_kafka_event_t *event)
+{
+    if (rd_kafka_event_error(event))
+        return false;
+    size_t count = 0;
+    const rd_kafka_ConsumerGroupDescription_t **groups =
+        rd_kafka_DescribeConsumerGroups_result_groups(rd_kafka_event_DescribeConsumerGroups_result(event), &count);
+    const rd_kafka_error_t *error = count == 1 ? rd_kafka_ConsumerGroupDescription_error(groups[0]) : NULL;
+    return count == 1 && (!error || rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED);
+}
+
+err cluster_wait_for_groups(struct cluster *c)
+{
+    int64_t until = clock_mono_us() + LEADERS_WAIT_US;
+    for (;;) {
+        rd_kafka_event_t *event = rd_kafka_queue_poll(c->group_queue, c->timeout_ms + 1000);
+        if (!event)
+            return no_answer(c);
+        bool found = has_coordinator(event);
+        rd_kafka_event_destroy(event);
+        if (found)
+            return OK;
+        if (clock_mono_us() > until)
+            return err_set(RETRY,
+                           "no broker coordinates consumer groups yet; see whether all are up and run this again");
+        rd_kafka_poll(c->rk, LEADERS_POLL_MS);
+        cluster_prepare_groups(c);
+    }
 }

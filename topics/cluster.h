@@ -46,3 +46,10 @@ MUST_CHECK err cluster_compare(struct cluster *c, cluster_each *each, void *cont
  * leaders. Existing ones are left as they are. RETRY: no answer; FATAL: the cluster refuses. */
 MUST_CHECK err cluster_create_missing(struct cluster *c, void (*created)(void *context, const struct topic_plan *plan),
                                       void *context);
+
+/* A broker makes the topic of consumer groups' offsets when it is first asked who coordinates a group, and its first
+ * producer ids when a producer first asks. A member that joins before that asks again after seconds; so this is asked
+ * for ahead of the first member. Returns at once. */
+void cluster_prepare_groups(struct cluster *c);
+/* Waits until that is done. RETRY: no answer in time. */
+MUST_CHECK err cluster_wait_for_groups(struct cluster *c);

@@ -25,7 +25,9 @@ static const struct setting own_settings[] = {
 
 static const char summary[] =
     "apply|verify|describe [--json]: the topics of Aether on a Kafka cluster.\n"
-    "  apply     creates what is missing with its settings; reports what differs, changes nothing that is there\n"
+    "  apply     creates what is missing with its settings; reports what differs, changes nothing that is there; "
+    "waits\n"
+    "            until consumer groups can be joined\n"
     "  verify    reports what is missing or differs\n"
     "  describe  prints the table under this configuration; needs no broker\n"
     "Exit status: 0 as the table says, 1 something differs, 2 Kafka does not answer or refuses, 64 wrong usage.";
@@ -132,7 +134,11 @@ static int compare(const struct config *config, bool apply, bool as_json)
     struct report r = { .as_json = as_json };
     r.json = json_writer(&r.out);
     json_open(&r.json, '[');
+    if (apply)
+        cluster_prepare_groups(cluster);
     err e = apply ? cluster_create_missing(cluster, report_created, &r) : OK;
+    if (apply && e == OK)
+        e = cluster_wait_for_groups(cluster);
     if (e == OK)
         e = cluster_compare(cluster, report_difference, &r);
     json_close(&r.json, ']');
