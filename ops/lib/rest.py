@@ -34,6 +34,14 @@ def status(url, timeout=3):
         return None
 
 
+def json_of(url, timeout=3):
+    """What it answers, whatever its status; None when nobody answers, or no JSON."""
+    try:
+        return json.loads(request("GET", url, timeout=timeout)[2])
+    except (OSError, ValueError):
+        return None
+
+
 def metrics(url, name, timeout=2):
     """[(labels, value)] of one metric in Prometheus text; [] when nobody answers."""
     try:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import time
@@ -215,8 +216,29 @@ def start_programs(stack, names):
         with step(one.name) as this:
             for stale in replace([one]):
                 stale.start()
-            wait_ready(one, lambda: rest.status(f"http://127.0.0.1:{one.port}/api/v1/health/ready") == 200, 60)
+            wait_ready(one, lambda: set(lacking(one)) <= {"workers"}, 60)
+            missing = wait_for_workers(stack, one, 60)
             this.note = f"http://127.0.0.1:{one.port}, pid {one.running().pid()}"
+        if missing:
+            console.warn(f"{one.name} has nobody yet who decides all commands: {missing}")
+
+
+def lacking(gateway):
+    """{what it lacks: why}; {"gateway": …} while it does not answer."""
+    told = rest.json_of(f"http://127.0.0.1:{gateway.port}/api/v1/health/ready")
+    return {part["name"]: part["reason"] for part in told["missing"]} if told else {"gateway": "it does not answer"}
+
+
+def wait_for_workers(stack, gateway, seconds):
+    """Until commands are decided at once, as far as there are workers for them: there may be none of a kind, and one that makes
+    its projection anew takes its time. What is still missing then."""
+    deadline = time.monotonic() + seconds
+    while True:
+        missing = lacking(gateway).get("workers")
+        there = {one.name.rpartition("-")[0] for one in service.started(stack.state) if one.pid()}
+        if not missing or not there & set(re.findall(r"(\w+) worker\b", missing)) or time.monotonic() > deadline:
+            return missing
+        time.sleep(0.05)
 
 
 def stop_surplus(stack):

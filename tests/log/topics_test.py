@@ -27,6 +27,11 @@ def alter(node, topic, setting):
 
 
 def metadata(node):
+    """{topic: partitions} of those that are not Kafka's own."""
+    return {name: partitions for name, partitions in every_topic(node).items() if not name.startswith("__")}
+
+
+def every_topic(node):
     out = subprocess.run(["kcat", "-b", node.bootstrap, "-L", "-J"], check=True, stdout=subprocess.PIPE, text=True).stdout
     return {topic["topic"]: len(topic["partitions"]) for topic in json.loads(out)["topics"]}
 
@@ -50,6 +55,7 @@ class Topics(unittest.TestCase):
         self.assertEqual(result.returncode, 0, result)
         self.assertEqual(len(result.stdout.splitlines()), len(NAMES))
         self.assertEqual(metadata(self.node), {name: 1 if name.startswith("accounts.") else 6 for name in NAMES})
+        self.assertEqual(every_topic(self.node)["__consumer_offsets"], 4, "whoever joins a group need not wait for its coordinator")
         again = aether_topics(self.node, "apply")
         self.assertEqual(again.returncode, 0, again)
         self.assertIn(f"all {len(NAMES)} topics are as the table says", again.stdout)
