@@ -91,6 +91,8 @@ const struct metric gateway_metrics[GATEWAY_METRICS] = {
                                   "Listeners to the live feed now." },
     [METRIC_LIVE_FOLLOWING] = { "aether_gateway_live_following", NULL, METRIC_GAUGE,
                                 "1 while the live feed follows the log; 0: it rests, since nobody listens." },
+    [METRIC_LIVE_PENDING] = { "aether_gateway_live_pending_bytes", NULL, METRIC_GAUGE,
+                              "What waits to be sent to listeners; a frame that many share counts for each." },
     [METRIC_LIVE_ACCEPTED] = { "aether_gateway_live_accepted_total", NULL, METRIC_COUNTER, "Listeners let in." },
     [METRIC_LIVE_EVENTS] = { "aether_gateway_live_events_total", NULL, METRIC_COUNTER,
                              "Facts that became events of the live feed." },

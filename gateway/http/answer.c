@@ -99,7 +99,7 @@ void answer_send_past(struct answers *a, struct request *r, int64_t took_us)
     for (size_t i = 0; i < count; i++)
         buf_printf(&head, "%s: %s\r\n", headers[i].name, headers[i].value);
     buf_printf(&head, "Connection: close\r\nContent-Length: %zu\r\n\r\n", response->body.len);
-    struct iovec parts[] = { { head.ptr, head.len }, { response->body.ptr, response->body.len } };
+    struct iovec parts[] = { { head.ptr, head.len }, { response->body.ptr, r->head ? 0 : response->body.len } };
     struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
     if (sendmsg(info->connect_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
         shutdown(info->connect_fd, SHUT_WR);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "gateway/http/answer_headers.h"
+#include "gateway/http/tally.h"
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
 
@@ -22,13 +23,28 @@
 #define ACCEPT_AT_ONCE 64
 #define OTHER_FDS      1024 /* descriptors of the process that are no connections */
 
-static const char refusal[] =
-    "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"code\":\"overloaded\","
-    "\"detail\":\"Too many connections are open.\",\"retryable\":true,\"requestId\":\"\"}";
+enum refusal { REFUSED_ALL, REFUSED_ADDRESS, REFUSALS };
+
+static const struct {
+    const char *status, *body;
+} refusals[REFUSALS] = {
+    [REFUSED_ALL] = { "503 Service Unavailable",
+                      "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,"
+                      "\"code\":\"overloaded\",\"detail\":\"Too many connections are open.\",\"retryable\":true,"
+                      "\"requestId\":\"\"}" },
+    [REFUSED_ADDRESS] = { "429 Too Many Requests",
+                          "{\"type\":\"about:blank\",\"title\":\"Too Many Requests\",\"status\":429,"
+                          "\"code\":\"too_many_connections\",\"detail\":\"Too many connections are open from this "
+                          "address.\",\"retryable\":true,\"requestId\":\"\"}" },
+};
 
 struct entry {
     connection_deadline deadline_us;
     bool open; /* under the lock */
+    /* Of the accepting thread, then of the one that serves it. */
+    bool proxied;           /* the peer is a configured proxy */
+    bool counted;           /* in the tally, under `network` */
+    struct address network; /* whose it is */
 };
 
 struct connections {
@@ -43,7 +59,8 @@ struct connections {
     pthread_mutex_t lock;
     struct entry *table;
     int table_size, highest;
-    struct buf refusal; /* the whole answer to those that are too many */
+    struct tally *addresses;       /* NULL: they are not limited */
+    struct buf refusals[REFUSALS]; /* whole answers to those that are too many */
 };
 
 /* --- listening --- */
@@ -110,10 +127,15 @@ err connections_create(const struct connections_options *options, struct connect
     struct connections *c = mem_alloc(sizeof *c);
     c->options = *options;
     c->listening = -1;
-    buf_printf(&c->refusal, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: %zu\r\n", sizeof refusal - 1);
-    for (const struct answer_header *header = answer_headers_bare; header->name; header++)
-        buf_printf(&c->refusal, "%s: %s\r\n", header->name, header->value);
-    buf_printf(&c->refusal, "\r\n%s", refusal);
+    for (enum refusal i = 0; i < REFUSALS; i++) {
+        buf_printf(&c->refusals[i], "HTTP/1.1 %s\r\nContent-Length: %zu\r\n", refusals[i].status,
+                   strlen(refusals[i].body));
+        for (const struct answer_header *header = answer_headers_bare; header->name; header++)
+            buf_printf(&c->refusals[i], "%s: %s\r\n", header->name, header->value);
+        buf_printf(&c->refusals[i], "\r\n%s", refusals[i].body);
+    }
+    if (options->max_of_address > 0)
+        c->addresses = tally_create((size_t)options->max);
     c->table_size = options->max + options->kept + OTHER_FDS;
     c->table = mem_alloc(sizeof *c->table * (size_t)c->table_size);
     pthread_mutex_init(&c->lock, NULL);
@@ -136,18 +158,44 @@ int connections_port(const struct connections *c)
 
 /* --- the thread --- */
 
-static void refuse(struct connections *c, int fd)
+static void refuse(struct connections *c, int fd, enum refusal why)
 {
     http_metrics_add(c->options.metrics, HTTP_CONNECTIONS_REFUSED, 1);
-    if (send(fd, c->refusal.ptr, c->refusal.len, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+    if (send(fd, c->refusals[why].ptr, c->refusals[why].len, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
         shutdown(fd, SHUT_WR);
     close(fd);
 }
 
-static void take_in(struct connections *c, int fd)
+/* Counts it as this client's, and no longer as another's. false: the client has too many. */
+static bool count(struct connections *c, struct entry *entry, struct address client)
+{
+    struct address network = client_network(client);
+    if (entry->counted && memcmp(&network, &entry->network, sizeof network) == 0)
+        return true;
+    if (!tally_take(c->addresses, network.bytes, c->options.max_of_address))
+        return false;
+    if (entry->counted)
+        tally_give(c->addresses, entry->network.bytes);
+    entry->counted = true;
+    entry->network = network;
+    return true;
+}
+
+static bool count_peer(struct connections *c, struct entry *entry, const struct sockaddr *peer)
+{
+    struct address address = address_of_peer(peer);
+    entry->proxied = proxies_contain(c->options.proxies, address);
+    return !c->addresses || entry->proxied || count(c, entry, address);
+}
+
+static void take_in(struct connections *c, int fd, const struct sockaddr *peer)
 {
     if (atomic_load_explicit(&c->count, memory_order_relaxed) >= c->options.max || fd >= c->table_size) {
-        refuse(c, fd);
+        refuse(c, fd, REFUSED_ALL);
+        return;
+    }
+    if (!count_peer(c, &c->table[fd], peer)) {
+        refuse(c, fd, REFUSED_ADDRESS);
         return;
     }
     atomic_fetch_add_explicit(&c->count, 1, memory_order_relaxed);
@@ -160,9 +208,11 @@ static void take_in(struct connections *c, int fd)
 static bool accept_some(struct connections *c)
 {
     for (int i = 0; i < ACCEPT_AT_ONCE; i++) {
-        int fd = accept4(c->listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct sockaddr_storage peer = { 0 };
+        socklen_t size = sizeof peer;
+        int fd = accept4(c->listening, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            take_in(c, fd);
+            take_in(c, fd, (const struct sockaddr *)&peer);
             continue;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
@@ -269,7 +319,9 @@ void connections_destroy(struct connections *c)
         close(c->wake);
     pthread_mutex_destroy(&c->lock);
     free(c->table);
-    buf_finish(&c->refusal);
+    tally_destroy(c->addresses);
+    for (enum refusal i = 0; i < REFUSALS; i++)
+        buf_finish(&c->refusals[i]);
     free(c);
 }
 
@@ -293,6 +345,16 @@ void connections_closed(struct connections *c, connection_deadline *deadline)
     pthread_mutex_lock(&c->lock);
     entry->open = false;
     pthread_mutex_unlock(&c->lock);
+    if (entry->counted)
+        tally_give(c->addresses, entry->network.bytes);
+    entry->counted = false;
     atomic_fetch_sub_explicit(&c->count, 1, memory_order_relaxed);
     http_metrics_add(c->options.metrics, HTTP_CONNECTIONS, -1);
+}
+
+/* A proxy's own requests (it looks whether this gateway lives) are nobody's. */
+bool connections_belongs_to(struct connections *c, connection_deadline *deadline, struct address client)
+{
+    struct entry *entry = (struct entry *)deadline;
+    return !c->addresses || !entry->proxied || proxies_contain(c->options.proxies, client) || count(c, entry, client);
 }

@@ -135,6 +135,7 @@ static void exchange_clear(struct exchange *e, struct MHD_Connection *connection
     struct request *r = &e->request;
     r->connection = connection;
     r->route = NULL;
+    r->head = false;
     r->client = (struct client){ 0 };
     r->origin = NULL;
     r->rate_count = 0;
@@ -321,10 +322,16 @@ static enum MHD_Result take_head(struct exchange *e, const char *method, const c
     bool too_many = head.count > HTTP_MAX_HEADERS;
     if (too_many)
         head.count = HTTP_MAX_HEADERS;
+    r->head = str_equal(head.method, STR("HEAD"));
     r->client = find_client(e, &head);
     r->origin = cors_allow(e->all->options.headers.cors, &head);
     bool good = http_check(&head, arena_alloc_raw(&r->arena, e->target.len), &e->facts, &fault);
     identify(e);
+    if (!connections_belongs_to(e->all->options.connections, e->deadline, r->client.address)) {
+        problem(r, 429, "too_many_connections", NULL, "Too many connections are open from this address.");
+        response_header(r, "Retry-After", "1");
+        return refuse(e, true);
+    }
     if (e->all->options.layout_known && !too_many && !http_layout_is_clean(&head, e->target_in_place, size)) {
         problem(
             r, 400, "bad_head", NULL,

@@ -28,6 +28,7 @@ struct exchanges_options {
     const uint8_t *hash_key; /* 32 bytes */
     bool layout_known;       /* see http_layout.h */
     const struct proxies *proxies;
+    struct connections *connections;
     struct answer_headers_options headers;
     const struct route_alias *aliases;
     bool (*limit)(struct request *r, enum limit_by by);

@@ -60,6 +60,7 @@ struct request {
     struct server *server;
     struct MHD_Connection *connection;
     const struct route *route;
+    bool head;            /* HEAD: answered as GET, and no body is sent */
     struct client client; /* who it comes from (client_address.h) */
     const char *origin;   /* Access-Control-Allow-Origin of the answer; NULL: none */
     struct rate rates[2]; /* by address, by user */

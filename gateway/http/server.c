@@ -28,6 +28,10 @@ const struct setting http_settings[] = {
       .doc = "Threads that serve HTTP; 0: one a processor." },
     { "gateway.max_connections", SETTING_INT, .def = "4096", .min = 1, .max = 1000000, .unit = "connections",
       .doc = "Connections open at once; more are answered 503." },
+    { "gateway.max_connections_address", SETTING_INT, .def = "1024", .min = 0, .max = 1000000, .unit = "connections",
+      .doc =
+          "Of them from one address (IPv6: one /64; behind configured proxies: of one client); more are answered 429. "
+          "A company shares one address, so this is far more than a browser needs. 0: no limit." },
     { "gateway.max_header_bytes", SETTING_INT, .def = "16384", .min = 1024, .max = 262144, .unit = "bytes",
       .doc = "Request line and headers; more are answered 431. Each connection holds about half as much again." },
     { "gateway.max_body_bytes", SETTING_INT, .def = "131072", .min = 1024, .max = 16777216, .unit = "bytes",
@@ -200,6 +204,7 @@ static struct exchanges *start_exchanges(struct server *s, const struct config *
         .hash_key = s->options.hash_key,
         .layout_known = layout_known,
         .proxies = &s->proxies,
+        .connections = s->connections,
         .headers = { .cors = &s->cors, .transport_security = s->transport_security[0] ? s->transport_security : NULL },
         .aliases = s->options.aliases,
         .limit = s->options.limit,
@@ -225,14 +230,16 @@ static err server_start(struct server *s, const struct config *config)
         .address = config_text(config, "gateway.address"),
         .port = (int)config_int(config, "gateway.port"),
         .max = (int)config_int(config, "gateway.max_connections"),
+        .max_of_address = (int)config_int(config, "gateway.max_connections_address"),
+        .proxies = &s->proxies,
         .kept = s->options.kept_sockets,
         .first_deadline_us = config_int(config, "gateway.read_timeout_ms") * 1000,
         .metrics = s->options.metrics,
         .serve = serve,
         .context = s,
     };
-    s->exchanges = start_exchanges(s, config);
     TRY(connections_create(&options, &s->connections));
+    s->exchanges = start_exchanges(s, config);
     TRY(start_lanes(s, config));
     return connections_start(s->connections);
 }

@@ -26,6 +26,8 @@ struct catch_up {
     size_t room_count;
     int64_t *after; /* a room: numbers above this one are still to be told */
     int64_t left;   /* how many more are told at most */
+    int limit;      /* of the next page: as many as are likely to fit */
+    size_t most;    /* bytes of a page: live.max_pending_bytes */
     bool under_way, abandoned;
     /* of the page that was read */
     struct frame *frames[PAGE];
@@ -50,6 +52,8 @@ struct catch_up *catch_up_create(struct listener *l, int64_t *at, struct feed_ro
     c->request.gateway = live_gateway(lane_live(l->lane));
     c->request.resumed = on_resumed;
     c->left = config_int(c->request.gateway->config, "live.catch_up_events");
+    c->limit = PAGE;
+    c->most = lane_limits(l->lane)->max_pending_bytes;
     arena_init(&c->request.arena, 4096);
     for (size_t i = 0; i < room_count; i++)
         c->after[i] = rooms[i].joined_seq;
@@ -184,16 +188,20 @@ static err read_page(struct catch_up *c, struct pool_thread *thread)
     c->complete = gap_count == 0;
     if (c->complete)
         return OK;
-    TRY(feed_missed(thread->pg, &thread->arena, gaps, gap_count, PAGE, &missed, &count));
+    TRY(feed_missed(thread->pg, &thread->arena, gaps, gap_count, c->limit, &missed, &count));
     struct buf text = { 0 };
-    for (size_t i = 0; i < count; i++) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < count && bytes < c->most; i++) {
         size_t room = rooms[missed[i].gap - gaps];
-        c->frames[c->count++] = tell(c, &missed[i], &text);
+        struct frame *frame = tell(c, &missed[i], &text);
+        bytes += frame->len + LISTENER_FRAME_COST;
+        c->frames[c->count++] = frame;
         if (!missed[i].changed && c->after[room] < missed[i].message.seq)
             c->after[room] = missed[i].message.seq;
     }
     buf_finish(&text);
-    c->complete = count < PAGE;
+    c->complete = c->count == count && count < (size_t)c->limit;
+    c->limit = c->count < count ? (int)c->count + 1 : PAGE; /* what is read and does not fit is read again */
     return OK;
 }
 
@@ -222,7 +230,7 @@ static void take_page(struct lane *lane, struct parcel *parcel)
     if (c->failure != OK)
         lane_close(l, CLOSE_TRY_AGAIN, "what you missed cannot be read now; try again");
     for (size_t i = 0; i < c->count; i++)
-        lane_send(l, c->frames[i]);
+        lane_send(l, c->frames[i]); /* or frees it, when the connection is about to end */
     c->left -= (int64_t)c->count;
     bool told_something = c->count > 0;
     c->count = 0;
@@ -300,7 +308,7 @@ bool catch_up_by_number(struct listener *l, json_t *since, const char **ret_why)
             if (uuid_equal(c->rooms[i].id, room))
                 c->after[i] = json_integer_value(value);
     }
-    l->stage = LISTENER_CATCHING;
+    lane_begin_stage(l, LISTENER_CATCHING);
     catch_up_next(l);
     return true;
 }

@@ -369,7 +369,7 @@ struct event *event_of_session(const struct sessions_fact *fact)
 struct event *event_of_account(const struct accounts_fact *fact)
 {
     bool ends = fact->type == ACCOUNTS_ACCOUNT_SUSPENDED || fact->type == ACCOUNTS_ALL_SESSIONS_ENDED ||
-                fact->type == ACCOUNTS_PASSWORD_CHANGED;
+                fact->type == ACCOUNTS_PASSWORD_CHANGED || fact->type == ACCOUNTS_ROLES_SET;
     return ends ? event_of_end(accounts_stream.fact.key((const struct any_record *)fact), uuid_nil) : NULL;
 }
 

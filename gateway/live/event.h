@@ -45,8 +45,8 @@ void event_begin(struct json *j, const struct event_head *head);
 
 /* The same of signals, which have no place among the facts: no id, no position, not kept. */
 struct event *event_of_typing(const struct typing *typing, struct buf *scratch);
-/* Sessions that ended; NULL: the fact ends none. An account's fact that ends some of them ends the listeners of all:
- * who comes back with a session that lives is let in. */
+/* Sessions that ended; NULL: the fact ends none. An account's fact that ends some of them, or changes the roles of all,
+ * ends the listeners of all: who comes back with a session that lives is let in, with the roles of today. */
 struct event *event_of_session(const struct sessions_fact *fact);
 struct event *event_of_account(const struct accounts_fact *fact);
 struct event *event_of_receipt(const struct read_up_to *read, struct buf *scratch);

@@ -1,17 +1,21 @@
 #include "gateway/live/lane.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "gateway/gateway.h"
+#include "gateway/limits/rate_limits.h"
 #include "gateway/live/attachment.h"
 #include "gateway/live/catch_up.h"
 #include "gateway/live/command.h"
 #include "gateway/live/live.h"
 #include "gateway/live/mailbox.h"
+#include "gateway/live/recheck.h"
 #include "gateway/live/websocket.h"
 #include "gateway/live/window.h"
 #include "ops/runtime/clock.h"
@@ -19,9 +23,11 @@
 
 #define EVENTS_AT_ONCE 256
 #define TICK_US        1000000
-#define INPUT_SIZE     (64 * 1024)
+#define SLICES_AT_ONCE 32 /* of input, before others get their turn */
 #define SOCKET_BUFFER  (64 * 1024)
-#define ENDING_US      5000000 /* for the peer to answer the close */
+#define TRIM_BYTES     (16 * 1024 * 1024) /* so much owed less than there was: the rest of a burst is given back */
+#define RECHECK_SOON   2000000            /* a session that ended a moment before is known to have ended by then */
+#define ENDING_US      5000000            /* for the peer to answer the close */
 
 struct lane {
     struct lane_options options;
@@ -34,10 +40,15 @@ struct lane {
     struct audience audience;
     struct window *window;
     struct attachment *waiting;
+    struct recheck *recheck;
     struct listener **listeners, **dirty;
     size_t count, room, dirty_count, dirty_room;
+    size_t owed_at_most; /* bytes, since memory was given back last */
+    atomic_size_t owed;
     int64_t now_us, tick_at_us;
-    char input[INPUT_SIZE];
+    struct buf answers;    /* of wslay to a slice of input */
+    struct request frames; /* counts frames that are no commands against the person's limit; no request of anybody */
+    char input[LISTENER_SLICE];
 };
 
 struct batch_parcel {
@@ -62,6 +73,11 @@ int lane_partitions(const struct lane *lane)
     return lane->options.partitions;
 }
 
+const struct listener_limits *lane_limits(const struct lane *lane)
+{
+    return &lane->options.limits;
+}
+
 static void mark_dirty(struct listener *l)
 {
     struct lane *lane = l->lane;
@@ -78,7 +94,7 @@ static void mark_dirty(struct listener *l)
 
 void lane_send(struct listener *l, struct frame *frame)
 {
-    if (l->stage == LISTENER_GONE) {
+    if (l->stage >= LISTENER_ENDING) { /* nothing follows a close frame (RFC 6455, section 5.5.1) */
         frame_release(frame);
         return;
     }
@@ -110,17 +126,34 @@ static void bury(struct listener *l)
     l->stage = LISTENER_GONE;
     close(l->fd); /* and with it its place in epoll */
     audience_remove(&lane->audience, l);
+    attachment_abandon(l);
     catch_up_abandon(l);
     lane->listeners[l->at] = lane->listeners[--lane->count];
     lane->listeners[l->at]->at = l->at;
-    live_closed(lane->options.live);
+    live_closed(lane->options.live, l);
     lane_release(l);
 }
 
-static void watch(struct listener *l, bool writable)
+/* Who listens by server-sent events has said everything: what else it sends stays in its kernel. */
+static void watch(struct listener *l, int operation)
 {
-    struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP | (writable ? (uint32_t)EPOLLOUT : 0), .data.ptr = l };
-    epoll_ctl(l->lane->epoll, EPOLL_CTL_MOD, l->fd, &event);
+    struct epoll_event event = { .events = EPOLLRDHUP, .data.ptr = l };
+    if (l->framing == FRAMING_WEBSOCKET && !l->paused)
+        event.events |= EPOLLIN;
+    if (l->blocked)
+        event.events |= EPOLLOUT;
+    epoll_ctl(l->lane->epoll, operation, l->fd, &event);
+}
+
+/* Reads from it, or not, as what it owes says. */
+static void pause_or_go_on(struct listener *l)
+{
+    bool pause = listener_must_pause(l, &l->lane->options.limits);
+    if (l->stage == LISTENER_GONE || pause == l->paused)
+        return;
+    l->paused = pause;
+    l->paused_us = l->lane->now_us;
+    watch(l, EPOLL_CTL_MOD);
 }
 
 void lane_begin_stage(struct listener *l, enum listener_stage stage)
@@ -129,11 +162,24 @@ void lane_begin_stage(struct listener *l, enum listener_stage stage)
     l->since_us = l->lane->now_us;
 }
 
+/* It hears no more, not even what its socket has not taken of what was before. */
+static void silence(struct listener *l)
+{
+    if (!l->blocked)
+        (void)listener_flush(l); /* the head of the answer may still wait; a broken socket is seen at the next one */
+    if (l->blocked)
+        watch(l, EPOLL_CTL_MOD);
+    listener_drop_queue(l);
+}
+
 void lane_close(struct listener *l, enum close_code code, const char *reason)
 {
     if (l->stage >= LISTENER_ENDING)
         return;
     audience_remove(&l->lane->audience, l);
+    attachment_abandon(l);
+    if (code == CLOSE_SESSION_ENDED)
+        silence(l);
     if (l->framing == FRAMING_WEBSOCKET) {
         char payload[125] = { (char)(code >> 8), (char)code };
         size_t len = strlen(reason) < sizeof payload - 2 ? strlen(reason) : sizeof payload - 2;
@@ -179,9 +225,12 @@ static void flush(struct listener *l)
         }
     }
     if (l->blocked != was_blocked)
-        watch(l, l->blocked);
+        watch(l, EPOLL_CTL_MOD);
+    pause_or_go_on(l);
     if (l->stage == LISTENER_CATCHING && l->count == 0)
         catch_up_next(l);
+    if (l->stage == LISTENER_TELLING && l->count == 0)
+        attachment_tell(l, l->lane->window, &l->lane->audience);
     if (l->stage == LISTENER_ENDING && l->count == 0)
         end_sending(l);
 }
@@ -193,6 +242,8 @@ static void flush_dirty(struct lane *lane)
         l->dirty = false;
         if (!l->blocked)
             flush(l);
+        else
+            pause_or_go_on(l);
         lane_release(l);
     }
     lane->dirty_count = 0;
@@ -216,6 +267,8 @@ static void change_membership(struct lane *lane, const struct event *e, enum mem
         if (uuid_is_nil(e->persons[i]))
             continue;
         for (struct listener *l = audience_person(&lane->audience, e->persons[i]); l; l = l->next_of_person) {
+            if (l->stage != LISTENER_LIVE)
+                continue; /* it comes to this event by itself */
             if (effect == MEMBERSHIP_BEGINS)
                 audience_join(&lane->audience, l, e->room);
             else
@@ -224,6 +277,7 @@ static void change_membership(struct lane *lane, const struct event *e, enum mem
     }
 }
 
+/* In whatever stage they are. */
 static void end_sessions(struct lane *lane, const struct event *e)
 {
     struct listener *next;
@@ -250,7 +304,7 @@ static void deliver(struct lane *lane, struct event *e)
     }
     if (e->tells_person)
         for (struct listener *l = audience_person(&lane->audience, e->persons[0]); l; l = l->next_of_person)
-            if (!audience_is_in(l, e->room))
+            if (l->stage == LISTENER_LIVE && !audience_is_in(l, e->room))
                 offer(l, e);
     change_membership(lane, e, MEMBERSHIP_ENDS);
 }
@@ -260,26 +314,21 @@ static void deliver(struct lane *lane, struct event *e)
 static void attach_waiting(struct lane *lane)
 {
     for (struct attachment **link = &lane->waiting; *link;) {
-        struct attachment *a = *link;
+        struct attachment *a = *link, *next = a->next;
         if (!attachment_try(a, lane->window, &lane->audience)) {
             link = &a->next;
             continue;
         }
-        *link = a->next;
-        attachment_free(a);
+        *link = next;
     }
 }
 
 void lane_attach(struct listener *l, int64_t *at, struct feed_room *rooms, size_t room_count, int64_t *seen)
 {
-    struct attachment *a = mem_alloc(sizeof *a);
-    *a = (struct attachment){ .listener = l, .at = at, .rooms = rooms, .room_count = room_count, .seen = seen };
-    lane_hold(l);
+    struct attachment *a = attachment_create(l, at, rooms, room_count, seen);
     lane_begin_stage(l, LISTENER_WAITING);
-    if (attachment_try(a, l->lane->window, &l->lane->audience)) {
-        attachment_free(a);
+    if (attachment_try(a, l->lane->window, &l->lane->audience))
         return;
-    }
     a->next = l->lane->waiting;
     l->lane->waiting = a;
 }
@@ -321,10 +370,23 @@ static void add_listener(struct lane *lane, struct listener *l)
     }
     /* What the kernel keeps for it is bounded, too. */
     setsockopt(l->fd, SOL_SOCKET, SO_SNDBUF, &(int){ SOCKET_BUFFER }, sizeof(int));
+    setsockopt(l->fd, SOL_SOCKET, SO_RCVBUF, &(int){ SOCKET_BUFFER }, sizeof(int));
     l->at = lane->count;
     lane->listeners[lane->count++] = l;
-    struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP, .data.ptr = l };
-    epoll_ctl(lane->epoll, EPOLL_CTL_ADD, l->fd, &event);
+    watch(l, EPOLL_CTL_ADD);
+}
+
+/* From here on it is heard when the session ends; whether it had ended before is asked. */
+static void listen_to_session(struct lane *lane, struct listener *l)
+{
+    audience_add_person(&lane->audience, l);
+    lane_recheck(l);
+}
+
+void lane_recheck(struct listener *l)
+{
+    recheck_add(l->lane->recheck, l);
+    l->recheck_us = l->lane->now_us + RECHECK_SOON;
 }
 
 static void take_arrival(struct lane *lane, struct parcel *parcel)
@@ -335,13 +397,23 @@ static void take_arrival(struct lane *lane, struct parcel *parcel)
                             .fd = a->fd,
                             .framing = a->framing,
                             .claims = a->claims,
+                            .network = a->network,
+                            .counted = a->counted,
                             .references = 1,
                             .heard_us = lane->now_us,
                             .since_us = lane->now_us };
+    l->last_asking = &l->asking;
     add_listener(lane, l);
     lane_send(l, a->head);
     lane_send(l, a->ready);
-    if (a->held) {
+    listen_to_session(lane, l);
+    if (!l->counted)
+        lane_close(l, CLOSE_TRY_AGAIN, "too many listen, of this person, from this address or in all");
+    if (l->stage >= LISTENER_ENDING) {
+        free(a->at);
+        free(a->rooms);
+        free(a->seen);
+    } else if (a->held) {
         free(a->seen);
         l->catch_up = catch_up_create(l, a->at, a->rooms, a->room_count);
     } else {
@@ -368,34 +440,60 @@ static void on_binary(void *context)
     lane_close(context, CLOSE_UNSUPPORTED, "messages are JSON text");
 }
 
+/* A command counts as a request (command.c), any other frame here. */
+static void on_frame(void *context, bool begins_text)
+{
+    struct listener *l = context;
+    struct request *r = &l->lane->frames;
+    if (begins_text || l->stage >= LISTENER_ENDING)
+        return;
+    r->gateway = live_gateway(l->lane->options.live);
+    r->claims = l->claims;
+    r->rate_count = 0;
+    if (!rate_limits_admit(r, LIMIT_BY_USER))
+        lane_close(l, CLOSE_POLICY, "this account sends too many frames");
+}
+
+/* Pongs and the answer to a close: one frame of ours for all that a slice of input asked for. */
 static void on_answer(void *context, struct str bytes)
 {
-    lane_send(context, frame_raw(bytes));
+    struct listener *l = context;
+    buf_str(&l->lane->answers, bytes);
 }
 
 static void take_input(struct lane *lane, struct listener *l, struct str bytes)
 {
-    static const struct websocket_handlers handlers = { on_text, on_binary, on_answer };
-    if (l->framing == FRAMING_SSE || l->stage >= LISTENER_ENDING)
+    static const struct websocket_handlers handlers = { on_frame, on_text, on_binary, on_answer };
+    if (l->stage >= LISTENER_ENDING)
         return; /* there is nothing more to say */
     l->heard_us = lane->now_us;
     l->pinged = false;
-    if (websocket_take(&l->input, &handlers, l, live_max_message_bytes(lane->options.live), bytes) ==
-            WEBSOCKET_CLOSED &&
-        l->stage < LISTENER_ENDING) {
+    bool closed =
+        websocket_take(&l->input, &handlers, l, live_max_message_bytes(lane->options.live), bytes) == WEBSOCKET_CLOSED;
+    if (lane->answers.len > 0)
+        lane_send(l, frame_raw(buf_view(&lane->answers)));
+    buf_clear(&lane->answers);
+    if (closed && l->stage < LISTENER_ENDING) {
         audience_remove(&lane->audience, l);
         lane_begin_stage(l, LISTENER_ENDING);
         mark_dirty(l);
     }
 }
 
+/* Slice by slice, since a few bytes of input can ask for a hundred times as many of output. */
 static void receive(struct lane *lane, struct listener *l)
 {
-    ssize_t n = recv(l->fd, lane->input, sizeof lane->input, MSG_DONTWAIT);
-    if (n > 0)
-        take_input(lane, l, (struct str){ lane->input, (size_t)n });
-    else if (n == 0 || (errno != EAGAIN && errno != EINTR))
-        bury(l);
+    ssize_t n = sizeof lane->input;
+    for (int i = 0; i < SLICES_AT_ONCE && n == sizeof lane->input && !l->paused; i++) {
+        n = recv(l->fd, lane->input, sizeof lane->input, MSG_DONTWAIT);
+        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+            bury(l);
+            return;
+        }
+        if (n > 0)
+            take_input(lane, l, (struct str){ lane->input, (size_t)n });
+        pause_or_go_on(l);
+    }
 }
 
 /* --- time --- */
@@ -404,8 +502,9 @@ static void tick_listener(struct lane *lane, struct listener *l, int64_t now_ms)
 {
     const struct lane_options *o = &lane->options;
     int64_t now_us = lane->now_us;
-    if (l->count > 0 && now_us - l->progress_us > o->limits.stall_us) {
-        bury(l); /* its socket takes nothing, not even a farewell */
+    if ((l->count > 0 && now_us - l->progress_us > o->limits.stall_us) ||
+        (l->paused && now_us - l->paused_us > o->limits.stall_us)) {
+        bury(l); /* its socket takes nothing, or far too little, not even a farewell */
         return;
     }
     if (l->stage == LISTENER_ENDING) {
@@ -422,8 +521,12 @@ static void tick_listener(struct lane *lane, struct listener *l, int64_t now_ms)
         live_warn_of_expiry(l);
     }
     if (l->stage == LISTENER_HELD && now_us - l->since_us > o->hold_us) {
-        lane_close(l, CLOSE_RESUME_EXPECTED, "say what you have seen first: {\"type\":\"resume\",\"since\":{…}}");
+        lane_close(l, CLOSE_RESUME_EXPECTED, "say what you have seen first: {\"do\":\"resume\",\"since\":{…}}");
         return;
+    }
+    if (now_us >= l->recheck_us) {
+        recheck_add(lane->recheck, l);
+        l->recheck_us = now_us + o->recheck_us;
     }
     if (now_us - l->heard_us < o->ping_us)
         return;
@@ -446,14 +549,34 @@ static void drop_floors(struct lane *lane, struct listener *l)
     }
 }
 
+/* What a burst took lies in the allocator's lists, between what is still in use; it keeps that until it is told. */
+static void give_back(struct lane *lane, size_t owed)
+{
+    if (owed > lane->owed_at_most)
+        lane->owed_at_most = owed;
+    if (lane->owed_at_most - owed < TRIM_BYTES)
+        return;
+    malloc_trim(0);
+    lane->owed_at_most = owed;
+}
+
 static void tick(struct lane *lane)
 {
     int64_t now_ms = clock_wall_ms();
+    size_t owed = 0;
     for (size_t i = lane->count; i > 0; i--) { /* who goes is replaced by the last one */
         struct listener *l = lane->listeners[i - 1];
+        owed += listener_owes(l);
         drop_floors(lane, l);
         tick_listener(lane, l, now_ms);
     }
+    atomic_store_explicit(&lane->owed, owed, memory_order_relaxed);
+    give_back(lane, owed);
+}
+
+size_t lane_owes(const struct lane *lane)
+{
+    return atomic_load_explicit(&lane->owed, memory_order_relaxed);
 }
 
 /* --- the thread --- */
@@ -501,6 +624,8 @@ static bool run_once(struct lane *lane)
         tick(lane);
         lane->tick_at_us = lane->now_us + TICK_US;
     }
+    if (!stopping)
+        recheck_run(lane->recheck);
     flush_dirty(lane);
     return !stopping;
 }
@@ -525,6 +650,7 @@ err lane_start(const struct lane_options *options, struct lane **ret)
 {
     struct lane *lane = mem_alloc(sizeof *lane);
     lane->options = *options;
+    lane->recheck = recheck_create(lane, live_gateway(options->live));
     bool has_mailbox = mailbox_init(&lane->mailbox);
     lane->window = window_create(options->partitions, options->window_events, options->window_bytes);
     lane->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -559,8 +685,11 @@ void lane_stop(struct lane *lane)
     while (lane->waiting) {
         struct attachment *a = lane->waiting;
         lane->waiting = a->next;
-        attachment_free(a);
+        attachment_destroy(a);
     }
+    recheck_destroy(lane->recheck);
+    buf_finish(&lane->answers);
+    buf_finish(&lane->frames.response.body);
     window_destroy(lane->window);
     if (lane->epoll >= 0)
         close(lane->epoll);

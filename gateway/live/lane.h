@@ -24,6 +24,8 @@ struct arrival {
     int fd;
     enum framing framing;
     struct claims claims;
+    struct uuid network; /* of who opened it */
+    bool counted;        /* else there are too many, and it is told so */
     struct frame *head;  /* the answer's head */
     struct frame *ready; /* the first event */
     int64_t *at;         /* the snapshot's offsets */
@@ -38,7 +40,7 @@ struct lane_options {
     int partitions;
     size_t window_events, window_bytes;
     struct listener_limits limits;
-    int64_t ping_us, hold_us;
+    int64_t ping_us, hold_us, recheck_us;
     int64_t expiry_warning_ms;
 };
 
@@ -50,11 +52,16 @@ void lane_stop(struct lane *lane);
 void lane_put(struct lane *lane, struct parcel *parcel);
 void lane_publish(struct lane *lane, struct batch *batch);
 void lane_arrive(struct lane *lane, struct arrival *arrival);
+/* Bytes that its listeners owe (listener_owes) together, as of a second ago at most. */
+size_t lane_owes(const struct lane *lane);
 
 /* --- for what serves listeners; the lane's thread --- */
 struct live *lane_live(const struct lane *lane);
 int lane_partitions(const struct lane *lane);
-/* Takes the frame over. */
+const struct listener_limits *lane_limits(const struct lane *lane);
+/* Asks whether the session of its claims lives, now and a moment later. */
+void lane_recheck(struct listener *l);
+/* Takes the frame over; nothing is sent any more when it is about to end. */
 void lane_send(struct listener *l, struct frame *frame);
 /* Sends a JSON object without its closing brace. */
 void lane_tell(struct listener *l, struct str open_json);

@@ -17,6 +17,11 @@ static struct frame **place(const struct listener *l, uint32_t i)
     return &l->queue[(l->head + i) % l->room];
 }
 
+static size_t cost(const struct frame *frame)
+{
+    return frame->len + LISTENER_FRAME_COST;
+}
+
 void listener_send(struct listener *l, struct frame *frame)
 {
     if (l->count == l->room) {
@@ -33,19 +38,20 @@ void listener_send(struct listener *l, struct frame *frame)
         l->progress_us = clock_mono_us();
     l->count++;
     *place(l, l->count - 1) = frame;
-    l->pending += frame->len;
+    l->pending += cost(frame);
 }
 
-void listener_exempt(struct listener *l)
+bool listener_must_pause(const struct listener *l, const struct listener_limits *limits)
 {
-    l->exempt = l->pending;
+    size_t most = l->paused ? limits->max_pending_bytes / 2 : limits->max_pending_bytes;
+    return listener_owes(l) > most;
 }
 
 void listener_offer(struct listener *l, const struct listener_limits *limits, struct frame *frame)
 {
     if (l->overflowed)
         return;
-    if (l->pending + frame->len > limits->max_pending_bytes + l->exempt && l->count > 0) {
+    if (l->pending + cost(frame) > limits->max_pending_bytes && l->count > 0) {
         listener_drop_queue(l);
         l->overflowed = true;
         return;
@@ -56,7 +62,7 @@ void listener_offer(struct listener *l, const struct listener_limits *limits, st
 static void pop(struct listener *l)
 {
     struct frame *first = *place(l, 0);
-    l->pending -= first->len;
+    l->pending -= cost(first);
     l->head = (l->head + 1) % l->room;
     l->count--;
     l->sent = 0;
@@ -68,7 +74,7 @@ void listener_drop_queue(struct listener *l)
     uint32_t kept = l->sent > 0 ? 1 : 0;
     while (l->count > kept) {
         struct frame *last = *place(l, --l->count);
-        l->pending -= last->len;
+        l->pending -= cost(last);
         frame_release(last);
     }
 }
@@ -114,7 +120,6 @@ bool listener_flush(struct listener *l)
             return true;
         }
     }
-    l->exempt = 0;
     if (l->room > 0) { /* an idle listener has no queue */
         free(l->queue);
         l->queue = NULL;

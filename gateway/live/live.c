@@ -10,6 +10,8 @@
 #include "consumers/messages/view_feed.h"
 #include "gateway/gateway.h"
 #include "gateway/http/http_check.h"
+#include "gateway/http/tally.h"
+#include "gateway/limits/rate_limits.h"
 #include "gateway/live/lane.h"
 #include "gateway/live/opening.h"
 #include "gateway/live/position.h"
@@ -30,10 +32,19 @@ const struct setting live_settings[] = {
       .doc = "Threads that serve listeners; 0: one for two processors." },
     { "live.max_connections", SETTING_INT, .def = "10000", .min = 1, .max = 1000000, .unit = "connections",
       .doc = "Listeners at once; more are answered 503." },
+    { "live.max_connections_person", SETTING_INT, .def = "16", .min = 0, .max = 1000000, .unit = "connections",
+      .doc = "Listeners of one person at once, on one gateway; more are answered 429. 0: no limit." },
+    { "live.max_connections_address", SETTING_INT, .def = "2000", .min = 0, .max = 1000000, .unit = "connections",
+      .doc = "Listeners from one address (IPv6: one /64; behind configured proxies: of one client) at once; more are "
+             "answered 429. A company shares one address, so this is far more than a person needs. 0: no limit." },
     { "live.max_pending_bytes", SETTING_INT, .def = "262144", .min = 4096, .max = 67108864, .unit = "bytes",
-      .doc = "What may wait for a listener that reads slowly; with more it is told to look for itself." },
+      .doc =
+          "What may wait for a listener, whatever it is (events, replies, pongs, what it missed). With more events it "
+          "is told to look for itself; with more that it asked for, nothing is read from it until half has been "
+          "sent." },
     { "live.stall_s", SETTING_INT, .def = "30", .min = 1, .max = 3600, .unit = "s",
-      .doc = "How long a listener may take to read anything before its connection is ended." },
+      .doc = "How long a listener may take to read anything, or may owe more than live.max_pending_bytes, before its "
+             "connection is ended." },
     { "live.window_events", SETTING_INT, .def = "32768", .min = 64, .max = 10000000, .unit = "events",
       .doc = "The newest events, kept in memory for those who come back after a moment." },
     { "live.window_bytes", SETTING_INT, .def = "8388608", .min = 65536, .max = 17179869184, .unit = "bytes",
@@ -44,6 +55,9 @@ const struct setting live_settings[] = {
       .doc = "A listener that has been silent this long is asked whether it lives; after twice as long it is gone." },
     { "live.hold_s", SETTING_INT, .def = "10", .min = 1, .max = 3600, .unit = "s",
       .doc = "How long a listener that came with ?hold=true may take to say what it has seen." },
+    { "live.recheck_s", SETTING_INT, .def = "60", .min = 1, .max = 3600, .unit = "s",
+      .doc = "How often a listener's session is asked for again, beside being heard to end. An end that was not heard "
+             "(the log was away) counts after so long." },
     { "live.expiry_warning_s", SETTING_INT, .def = "60", .min = 1, .max = 3600, .unit = "s",
       .doc = "How long before its token expires a listener is told." },
     { "live.linger_s", SETTING_INT, .def = "60", .min = 1, .max = 86400, .unit = "s",
@@ -58,9 +72,10 @@ const struct setting live_settings[] = {
 
 struct live {
     struct gateway *gateway;
-    int partitions, lane_count, max_connections;
-    int64_t admission_us; /* between two that are let in */
-    int64_t admit_at_us;  /* the admission thread's */
+    int partitions, lane_count, max_connections, max_of_person, max_of_address;
+    struct tally *persons, *addresses; /* listeners of each */
+    int64_t admission_us;              /* between two that are let in */
+    int64_t admit_at_us;               /* the admission thread's */
     atomic_int connections;
     atomic_uint turn;
     struct typing_memory *typing;
@@ -86,9 +101,24 @@ size_t live_max_message_bytes(const struct live *live)
     return (size_t)config_int(live->gateway->config, "gateway.max_body_bytes") + 1024;
 }
 
-void live_closed(struct live *live)
+void live_closed(struct live *live, const struct listener *l)
 {
     atomic_fetch_sub(&live->connections, 1);
+    if (!l->counted)
+        return;
+    tally_give(live->persons, l->claims.user_id.bytes);
+    tally_give(live->addresses, l->network.bytes);
+}
+
+bool live_opened(struct live *live, struct uuid person, struct uuid network)
+{
+    atomic_fetch_add(&live->connections, 1);
+    if (!tally_take(live->persons, person.bytes, live->max_of_person))
+        return false;
+    if (tally_take(live->addresses, network.bytes, live->max_of_address))
+        return true;
+    tally_give(live->persons, person.bytes);
+    return false;
 }
 
 void live_delivered(struct live *live, size_t count)
@@ -155,16 +185,28 @@ static void *copy(const void *from, size_t size)
     return from ? memcpy(mem_alloc(size + 1), from, size) : NULL;
 }
 
-/* On the connection's thread, when the answer would be sent. */
+static struct uuid network_of(const struct request *r)
+{
+    struct uuid network;
+    struct address address = client_network(r->client.address);
+    memcpy(network.bytes, address.bytes, sizeof network.bytes);
+    return network;
+}
+
+/* On the connection's thread, when the answer would be sent. Counted here, where it begins: one of several that were
+ * let in at the same moment may be too many after all. */
 static void take_over(struct request *r, int fd)
 {
     struct live *live = r->gateway->live;
     struct opening *o = r->state;
+    struct uuid network = network_of(r);
     struct arrival *a = mem_alloc(sizeof *a);
     *a = (struct arrival){
         .fd = fd,
         .framing = o->framing,
         .claims = r->claims,
+        .network = network,
+        .counted = live_opened(live, r->claims.user_id, network),
         .head = frame_raw(o->head),
         .ready = ready_frame(live, o, &o->person, o->at),
         .at = copy(o->at, sizeof *o->at * (size_t)live->partitions),
@@ -175,7 +217,6 @@ static void take_over(struct request *r, int fd)
     };
     for (size_t i = 0; i < a->room_count; i++)
         a->rooms[i] = o->person.rooms[i];
-    atomic_fetch_add(&live->connections, 1);
     tail_want(live->tail); /* should it have been let in a minute ago */
     metrics_add(live->gateway->metrics, METRIC_LIVE_ACCEPTED, 1);
     lane_arrive(live->lanes[atomic_fetch_add(&live->turn, 1) % (unsigned)live->lane_count], a);
@@ -194,10 +235,21 @@ static void pace(struct live *live, size_t count)
     live->admit_at_us += (int64_t)count * live->admission_us;
 }
 
-static void refuse(struct request *r, struct str why)
+/* Fills the refusal of one that is too many; false: it is not. */
+static bool is_too_many(const struct live *live, struct request *r)
 {
-    problem(r, 503, "overloaded", NULL, "%.*s", (int)why.len, why.ptr);
+    int of_person = live->max_of_person, of_address = live->max_of_address;
+    struct uuid network = network_of(r);
+    if (of_person > 0 && tally_of(live->persons, r->claims.user_id.bytes) >= of_person)
+        problem(r, 429, "too_many_connections", NULL, "This account has %d listeners connected; close one.", of_person);
+    else if (of_address > 0 && tally_of(live->addresses, network.bytes) >= of_address)
+        problem(r, 429, "too_many_connections", NULL, "%d listeners are connected from this address.", of_address);
+    else if (atomic_load(&live->connections) >= live->max_connections)
+        problem(r, 503, "overloaded", NULL, "Too many listeners are connected; try another gateway, or again later.");
+    else
+        return false;
     response_header(r, "Retry-After", "%u", 1 + randombytes_uniform(4));
+    return true;
 }
 
 static err snapshot(struct request **requests, size_t count, struct pool_thread *thread)
@@ -232,7 +284,7 @@ static size_t check(struct request **requests, size_t count, struct pool_thread 
     for (size_t i = 0; i < count; i++) {
         struct request *r = requests[i];
         const struct opening *o = r->state;
-        if (o->ticket.len > 0 && !ticket_redeem(r, thread, o->ticket))
+        if (o->ticket.len > 0 && (!ticket_redeem(r, thread, o->ticket) || !rate_limits_admit(r, LIMIT_BY_USER)))
             continue;
         items[n] = (struct access){ .user = r->claims.user_id, .session = r->claims.session_id };
         ret[n++] = r;
@@ -249,9 +301,7 @@ static size_t check(struct request **requests, size_t count, struct pool_thread 
             access_refuse_suspended(r, items[i].suspended_until);
         else if (!items[i].live)
             problem(r, 401, "session_ended", NULL, "The session of the access token has ended.");
-        else if (atomic_load(&live->connections) >= live->max_connections)
-            refuse(r, STR("Too many listeners are connected; try another gateway, or again later."));
-        else
+        else if (!is_too_many(live, r))
             ret[admitted++] = r;
     }
     return admitted;
@@ -273,6 +323,12 @@ enum request_step live_open(struct request *r)
 {
     struct opening *o = opening_read(r, r->gateway->live->partitions);
     if (!o)
+        return REQUEST_DONE;
+    if (r->head && o->ticket.len > 0)
+        problem(r, 401, "invalid_ticket", "ticket", "A ticket is redeemed by GET alone.");
+    else if (r->head)
+        r->response.status = 200, r->response.content_type = "text/event-stream";
+    if (r->head)
         return REQUEST_DONE;
     r->state = o;
     return pool_run_batched(r->gateway->live->admission, r, admit);
@@ -318,6 +374,7 @@ static err live_fill(struct live *live)
                     config_int(config, "live.stall_s") * 1000000 },
         .ping_us = config_int(config, "live.ping_s") * 1000000,
         .hold_us = config_int(config, "live.hold_s") * 1000000,
+        .recheck_us = config_int(config, "live.recheck_s") * 1000000,
         .expiry_warning_ms = config_int(config, "live.expiry_warning_s") * 1000,
     };
     for (; live->lane_count < threads; live->lane_count++)
@@ -345,6 +402,10 @@ err live_create(struct gateway *g, struct live **ret)
     live->typing = typing_memory_create();
     live->partitions = topic_partitions(g->config, "rooms.events");
     live->max_connections = live_max_connections(g->config);
+    live->max_of_person = (int)config_int(g->config, "live.max_connections_person");
+    live->max_of_address = (int)config_int(g->config, "live.max_connections_address");
+    live->persons = tally_create((size_t)live->max_connections);
+    live->addresses = tally_create((size_t)live->max_connections);
     live->admission_us = 1000000 / config_int(g->config, "live.admissions_per_s");
     err e = live_fill(live);
     if (e != OK) {
@@ -363,6 +424,10 @@ struct typing_memory *live_typing_memory(struct live *live)
 void live_measure(struct live *live)
 {
     metrics_set(live->gateway->metrics, METRIC_LIVE_CONNECTIONS, atomic_load(&live->connections));
+    size_t pending = 0;
+    for (int i = 0; i < live->lane_count; i++)
+        pending += lane_owes(live->lanes[i]);
+    metrics_set(live->gateway->metrics, METRIC_LIVE_PENDING, (int64_t)pending);
     metrics_set(live->gateway->metrics, METRIC_LIVE_FOLLOWING, live->tail && tail_is_awake(live->tail));
 }
 
@@ -385,5 +450,7 @@ void live_destroy(struct live *live)
     live_stop(live);
     pool_destroy(live->admission);
     typing_memory_destroy(live->typing);
+    tally_destroy(live->persons);
+    tally_destroy(live->addresses);
     free(live);
 }

@@ -32,7 +32,9 @@ struct gateway *live_gateway(const struct live *live);
 /* Runs the job on the thread that admits. */
 enum request_step live_read(struct request *r, pool_job *job);
 size_t live_max_message_bytes(const struct live *live);
-void live_closed(struct live *live);
+/* A listener begins (any thread): whether it may; only then it counts as one of its person and network. */
+bool live_opened(struct live *live, struct uuid person, struct uuid network);
+void live_closed(struct live *live, const struct listener *l);
 void live_delivered(struct live *live, size_t count);
 /* Tells a listener that it has missed something: it looks for itself, by number, and goes on from `next`. */
 void live_resync(struct listener *l, const char *why, const int64_t *next);

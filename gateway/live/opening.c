@@ -5,6 +5,7 @@
 
 #include "gateway/gateway.h"
 #include "gateway/http/http_check.h"
+#include "gateway/limits/rate_limits.h"
 #include "gateway/live/position.h"
 #include "gateway/live/websocket.h"
 #include "gateway/resources.h"
@@ -158,12 +159,13 @@ static bool read_position(struct request *r, struct opening *o, int partitions)
 struct opening *opening_read(struct request *r, int partitions)
 {
     struct opening *o = ARENA_NEW(&r->arena, struct opening);
-    bool websocket =
-        has_element(header(r, "Upgrade"), STR("websocket")) && has_element(header(r, "Connection"), STR("upgrade"));
+    bool websocket = !r->head && has_element(header(r, "Upgrade"), STR("websocket")) &&
+                     has_element(header(r, "Connection"), STR("upgrade"));
     o->framing = websocket ? FRAMING_WEBSOCKET : FRAMING_SSE;
     bool hold;
     o->held = websocket && query_bool(r, "hold", &hold) && hold;
-    return authenticate(r, o) && read_position(r, o, partitions) && (websocket ? handshake(r, o) : event_stream(r, o))
+    return authenticate(r, o) && (o->ticket.len > 0 || rate_limits_admit(r, LIMIT_BY_USER)) &&
+                   read_position(r, o, partitions) && (websocket ? handshake(r, o) : event_stream(r, o))
                ? o
                : NULL;
 }

@@ -66,6 +66,7 @@ static void on_frame(wslay_event_context_ptr events, const struct wslay_event_on
     w->expected += 2 + 4 + (len < 126 ? 0u : len < 65536 ? 2u : 8u) + len; /* a client's are masked */
     if (!wslay_is_ctrl_frame(frame->opcode))
         w->in_message = !frame->fin;
+    w->handlers->frame(w->context, frame->opcode == WSLAY_TEXT_FRAME);
 }
 
 static void on_message(wslay_event_context_ptr events, const struct wslay_event_on_msg_recv_arg *message,

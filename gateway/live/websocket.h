@@ -14,6 +14,7 @@ struct websocket;
 bool websocket_accept(struct str key, char ret_accept[WEBSOCKET_ACCEPT_LEN + 1]);
 
 struct websocket_handlers {
+    void (*frame)(void *context, bool begins_text); /* of each frame, before what it becomes */
     void (*text)(void *context, struct str message);
     void (*binary)(void *context);
     void (*answer)(void *context, struct str bytes); /* frames to send */

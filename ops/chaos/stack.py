@@ -19,7 +19,8 @@ import psycopg2
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
 # Everybody in a test comes from one address. Counted all the same, only never too many.
-RAISED_LIMITS = {**{f"limits.{limit}_requests": 1_000_000_000 for limit in ("auth", "address", "user")}, "login.address_failures": 1_000_000_000}
+RAISED_LIMITS = {**{f"limits.{limit}_requests": 1_000_000_000 for limit in ("auth", "address", "user")}, "login.address_failures": 1_000_000_000,
+                 "gateway.max_connections_address": 0, "live.max_connections_person": 0, "live.max_connections_address": 0}
 
 
 def as_options(settings):
