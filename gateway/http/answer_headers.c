@@ -44,7 +44,7 @@ size_t answer_headers(const struct answer_headers_options *options, struct reque
 {
     const struct response *response = &r->response;
     size_t count = 0;
-    if (response->body.len > 0 || response->next)
+    if (response->body.len > 0 || response->next || response->content_type)
         ret[count++] = (struct answer_header){ "Content-Type", content_type(response) };
     ret[count++] = (struct answer_header){ "X-Content-Type-Options", "nosniff" };
     ret[count++] = (struct answer_header){ "Content-Security-Policy",

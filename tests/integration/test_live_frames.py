@@ -53,6 +53,10 @@ class Raw:
             if head[0] & 15 != 1:
                 return head[0] & 15, payload
 
+    def close(self):
+        self.file.close()  # or the descriptor stays open
+        self.socket.close()
+
     def expect_close(self, code):
         opcode, payload = self.receive()
         assert (opcode, int.from_bytes(payload[:2], "big")) == (8, code)

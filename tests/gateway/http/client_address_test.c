@@ -181,6 +181,8 @@ END_TEST
 START_TEST(one_subscriber_has_a_64_of_ipv6_and_one_address_of_ipv4)
 {
     is(client_network(address("2001:db8:1:2:3:4:5:6")), "2001:db8:1:2::");
+    is(client_network(address("2001:db8:1:2ff:ff00::6")), "2001:db8:1:2ff::");
+    is(client_network(address("2001:db8:1:ffff:8000::")), "2001:db8:1:ffff::");
     is(client_network(address("192.0.2.1")), "192.0.2.1");
     is(client_network(address("::ffff:192.0.2.1")), "192.0.2.1");
 }

@@ -73,8 +73,8 @@ class Answer:
 
 
 class Connection:
-    def __init__(self, server, timeout=20):
-        self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=timeout)
+    def __init__(self, server, timeout=20, source="127.0.0.1"):
+        self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=timeout, source_address=(source, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.received = b""
 

@@ -191,5 +191,78 @@ class Crowd(Case):
         wait_until(is_let_in)
 
 
+class Addresses(Case):
+    """Every address of 127.0.0.0/8 is this machine's."""
+    settings = {"max_connections": 100, "max_connections_address": 5}
+
+    def assert_one_too_many(self, connection):
+        answer = connection.answer()
+        self.assertIsNotNone(answer, "closed without an answer")
+        self.assertEqual((answer.status, answer.json["code"], answer.json["retryable"]), (429, "too_many_connections", True))
+        self.assertEqual(answer.headers["retry-after"], "1")
+        self.assertTrue(connection.is_closed())
+
+    def test_one_address_has_so_many_connections_and_others_as_many(self):
+        mine = [self.connect(source="127.0.0.2") for _ in range(5)]
+        for connection in mine:
+            self.assert_usable(connection)
+        self.assert_one_too_many(self.connect(source="127.0.0.2"))
+        theirs = [self.connect(source="127.0.0.3") for _ in range(5)]
+        for connection in mine + theirs:
+            self.assert_usable(connection)
+        self.assert_one_too_many(self.connect(source="127.0.0.3"))
+        for connection in mine:
+            connection.socket.close()
+
+        def are_let_in():
+            again = [self.connect(source="127.0.0.2") for _ in range(5)]
+            try:
+                for connection in again:
+                    connection.send("GET /hello HTTP/1.1\r\nHost: test\r\n\r\n")
+                return all(answer is not None and answer.status == 200 for answer in [connection.answer() for connection in again])
+            finally:
+                for connection in again:
+                    connection.socket.close()
+
+        wait_until(are_let_in)
+
+
+class Proxied(Case):
+    settings = {"max_connections": 100, "max_connections_address": 3, "proxies": "127.0.0.1"}
+
+    def request_of(self, client, connection=None):
+        """A connection over which a request of the client has come, and the answer."""
+        connection = connection or self.connect()
+        return connection, connection.request("GET", "/hello", X_Forwarded_For=client)
+
+    def test_behind_a_proxy_each_client_has_so_many(self):
+        held = [self.request_of(client) for client in ("192.0.2.1", "2001:db8::1") for _ in range(3)]
+        self.assertEqual([answer.status for _, answer in held], [200] * 6)
+        for client in ("192.0.2.1", "2001:db8::2"):  # the same /64
+            connection, answer = self.request_of(client)
+            self.assert_problem(answer, 429, "too_many_connections")
+            self.assertEqual(answer.headers["retry-after"], "1")
+            self.assertTrue(connection.is_closed())
+        self.assertEqual(self.request_of("192.0.2.2")[1].status, 200)
+
+    def test_a_connection_that_the_proxy_uses_for_another_counts_as_the_other_ones(self):
+        held = [self.request_of("198.51.100.1")[0] for _ in range(3)]
+        self.assert_problem(self.request_of("198.51.100.1")[1], 429, "too_many_connections")
+        self.assertEqual(self.request_of("198.51.100.2", held[0])[1].status, 200)
+        self.assertEqual(self.request_of("198.51.100.1")[1].status, 200)
+        self.assert_problem(self.request_of("198.51.100.1", held[0])[1], 429, "too_many_connections")
+
+    def test_the_proxys_own_requests_are_nobodys(self):
+        for _ in range(6):
+            self.assert_usable(self.connect())
+
+    def test_who_is_no_proxy_counts_as_itself_whatever_it_says(self):
+        for i in range(3):
+            connection = self.connect(source="127.0.0.9")
+            self.assertEqual(self.request_of(f"192.0.2.{i + 10}", connection)[1].status, 200)
+        answer = self.connect(source="127.0.0.9").answer()
+        self.assertEqual((answer.status, answer.json["code"]), (429, "too_many_connections"))
+
+
 if __name__ == "__main__":
     run()

@@ -507,7 +507,95 @@ START_TEST(who_reads_more_slowly_than_the_window_moves_comes_back)
 }
 END_TEST
 
+/* Somebody who joins hears of it, and somebody who is removed, as the last there is of the room. */
+START_TEST(membership_changes_for_who_is_live)
+{
+    struct uuid room = id_of(1), other = id_of(2), person = id_of(100);
+    set_up();
+    begin_log(0, 0);
+    struct caller c = arrive((struct way_in){ .person = person, .at = begin, .rooms = { other }, .room_count = 1 });
+    struct caller second =
+        arrive((struct way_in){ .person = person, .at = begin, .rooms = { other }, .room_count = 1 });
+    wait_for(&c, "ready");
+    wait_for(&second, "ready");
+    publish(event_of(0, room, "before"));
+    publish(membership(0, room, person, true));
+    publish(event_of(0, room, "as a member"));
+    publish(membership(0, room, person, false));
+    publish(event_of(0, room, "behind"));
+    publish(event_of(0, other, "the end"));
+    for (struct caller *each = &c;; each = &second) {
+        wait_for(each, "0@5");
+        not_heard(each, "0@0");
+        ck_assert_uint_eq(times(each, "0@1"), 1);
+        ck_assert_uint_eq(times(each, "0@2"), 1);
+        ck_assert_uint_eq(times(each, "0@3"), 1);
+        not_heard(each, "0@4");
+        if (each == &second)
+            break;
+    }
+    leave(&second);
+    leave(&c);
+    stop();
+}
+END_TEST
+
+static struct event *invitation(struct uuid room, struct uuid person)
+{
+    struct event *e = event_of(0, room, "invited");
+    e->tells_person = true;
+    e->persons[0] = person;
+    return e;
+}
+
+START_TEST(who_is_invited_is_told_though_no_member_and_nobody_else_is)
+{
+    struct uuid room = id_of(1), person = id_of(100);
+    set_up();
+    begin_log(0, 0);
+    publish(invitation(room, person));
+    publish(invitation(room, id_of(101)));
+    struct caller c = arrive((struct way_in){ .person = person, .at = begin });
+    wait_for(&c, "0@0"); /* from the window */
+    publish(invitation(room, id_of(101)));
+    publish(invitation(room, person));
+    wait_for(&c, "0@3"); /* as it happens */
+    not_heard(&c, "0@1");
+    not_heard(&c, "0@2");
+    leave(&c);
+    stop();
+}
+END_TEST
+
 /* --- sessions --- */
+
+/* Of these, and of no others, the feed makes the end of all sessions of the account. */
+START_TEST(facts_of_an_account_that_end_its_listeners)
+{
+    static const int ends[] = { ACCOUNTS_ACCOUNT_SUSPENDED, ACCOUNTS_ALL_SESSIONS_ENDED, ACCOUNTS_PASSWORD_CHANGED,
+                                ACCOUNTS_ROLES_SET };
+    static const int stays[] = { ACCOUNTS_ACCOUNT_REGISTERED, ACCOUNTS_ACCOUNT_REINSTATED, ACCOUNTS_EMAIL_CHANGED,
+                                 ACCOUNTS_PROFILE_CHANGED,    ACCOUNTS_USERNAME_CHANGED,   ACCOUNTS_PASSWORD_REHASHED };
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        struct event *e = event_of_account(&(struct accounts_fact){ .type = ends[i] });
+        ck_assert_msg(e && e->ends_sessions && uuid_is_nil(e->session), "%d", ends[i]);
+        event_release(e);
+    }
+    for (size_t i = 0; i < sizeof stays / sizeof *stays; i++)
+        ck_assert_ptr_null(event_of_account(&(struct accounts_fact){ .type = stays[i] }));
+    struct sessions_fact ended = { .type = SESSIONS_SESSION_ENDED };
+    ended.session_ended.user_id = id_of(1), ended.session_ended.session_id = id_of(2);
+    struct event *e = event_of_session(&ended);
+    ck_assert(e && e->ends_sessions && uuid_equal(e->persons[0], id_of(1)) && uuid_equal(e->session, id_of(2)));
+    event_release(e);
+    struct sessions_fact replayed = { .type = SESSIONS_REFRESH_TOKEN_REPLAYED };
+    replayed.refresh_token_replayed.user_id = id_of(1), replayed.refresh_token_replayed.session_id = id_of(2);
+    e = event_of_session(&replayed);
+    ck_assert(e && e->ends_sessions && uuid_equal(e->persons[0], id_of(1)) && uuid_equal(e->session, id_of(2)));
+    event_release(e);
+    ck_assert_ptr_null(event_of_session(&(struct sessions_fact){ .type = SESSIONS_SESSION_REFRESHED }));
+}
+END_TEST
 
 START_TEST(a_session_that_ends_ends_its_listeners_and_no_others)
 {
@@ -911,11 +999,14 @@ static void add_positions(TCase *tests)
     tcase_add_test(tests, who_arrives_before_the_feed_has_come_to_its_snapshot_waits_for_it);
     tcase_add_test(tests, between_what_was_missed_and_what_happens_nothing_is_lost_or_repeated);
     tcase_add_test(tests, of_what_was_missed_no_more_waits_than_may);
+    tcase_add_test(tests, membership_changes_for_who_is_live);
+    tcase_add_test(tests, who_is_invited_is_told_though_no_member_and_nobody_else_is);
     tcase_add_test(tests, who_reads_more_slowly_than_the_window_moves_comes_back);
 }
 
 static void add_sessions(TCase *tests)
 {
+    tcase_add_test(tests, facts_of_an_account_that_end_its_listeners);
     tcase_add_test(tests, a_session_that_ends_ends_its_listeners_and_no_others);
     tcase_add_test(tests, the_end_of_all_sessions_ends_all_listeners_of_the_person);
     tcase_add_test(tests, a_session_ends_while_its_listener_is_held);
