@@ -287,6 +287,7 @@ static void stop(void)
 {
 
     pool_stop(gateway.reads);
+    live_stop(gateway.live); /* its thread may read for a listener of ours */
     lane_stop(lane);
     live_destroy(gateway.live);
     dispatch_destroy(gateway.dispatch);
