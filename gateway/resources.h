@@ -3,6 +3,8 @@
 
 #include "gateway/http/route.h"
 
+struct pool_thread;
+
 /* auth.c */
 extern const struct body register_body, login_body;
 extern const struct shape login_shape; /* user and tokens */
@@ -33,7 +35,8 @@ extern const struct shape account_shape, own_account_shape, administration_shape
 /* profile.c */
 extern const struct body profile_body, profile_patch_body, username_body, email_body;
 enum request_step users_me(struct request *r);
-enum request_step users_me_write(struct request *r); /* PUT and PATCH */
+enum request_step own_account(struct request *r, struct pool_thread *thread); /* for the others: GET /users/me */
+enum request_step users_me_write(struct request *r);                          /* PUT and PATCH */
 enum request_step users_me_username(struct request *r);
 enum request_step users_me_email(struct request *r);
 
@@ -47,6 +50,7 @@ extern const struct body_field admin_users_query[];
 extern const struct body suspend_body, roles_body;
 enum request_step admin_users(struct request *r);
 enum request_step admin_user(struct request *r);
+enum request_step account_show(struct request *r, struct pool_thread *thread); /* for the others: of r->ids[0] */
 enum request_step admin_suspend(struct request *r);
 enum request_step admin_reinstate(struct request *r);
 enum request_step admin_logout(struct request *r);
@@ -66,7 +70,6 @@ enum request_step rooms_join(struct request *r);
 enum request_step rooms_members(struct request *r);
 /* For the others: answers r->ids[0] as the person sees it (a pool_job); 403 or, where nobody may know of the
  * room, 404. */
-struct pool_thread;
 enum request_step room_show(struct request *r, struct pool_thread *thread);
 void room_refuse(struct request *r, bool exists);
 /* On a pool thread: the room r->ids[0]; where the person is no member, *ret_member is false and they have
@@ -104,6 +107,8 @@ enum request_step rooms_invitations(struct request *r);
 /* scheduled.c */
 extern const struct shape scheduled_shape;
 enum request_step scheduled_own(struct request *r);
+/* For the others: answers r->ids[0] as it is in that list, or as the message that it has become. */
+enum request_step scheduled_show(struct request *r, struct pool_thread *thread);
 enum request_step scheduled_cancel(struct request *r);
 
 /* receipts.c */
@@ -124,6 +129,8 @@ enum request_step messages_list(struct request *r);
 extern const struct body edit_message_body, forward_message_body;
 extern const struct shape version_shape;
 enum request_step message_get(struct request *r);
+/* For the others: answers the message of the last id in the path as a member sees it. */
+enum request_step message_show(struct request *r, struct pool_thread *thread);
 enum request_step message_edit(struct request *r);
 enum request_step message_delete(struct request *r);
 enum request_step message_react(struct request *r);

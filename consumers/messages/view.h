@@ -175,6 +175,9 @@ MUST_CHECK err scheduled_list(struct pg *pg, struct arena *arena, struct uuid se
 MUST_CHECK err scheduled_elsewhere(struct pg *pg, struct arena *arena, struct uuid sender, struct uuid room,
                                    int64_t *ret);
 
+MUST_CHECK err scheduled_find(struct pg *pg, struct arena *arena, struct uuid sender, struct uuid message,
+                              struct scheduled_view *ret, bool *ret_found);
+
 /* What a fact that was just decided looks like. */
 void message_view_posted(struct message_view *ret, const struct message_posted *posted, struct str body);
 

@@ -113,10 +113,18 @@ static const struct pg_statement list_versions = {
     " WHERE room_id = $1 AND seq = $2 AND version > $3::bigint ORDER BY version LIMIT $4",
 };
 
+#define SCHEDULED_COLUMNS "message_id, room_id, send_at, scheduled_at, reply_to, body, withheld_at"
+
+/* $1 sender, $2 message. */
+static const struct pg_statement find_scheduled = {
+    "messages_find_scheduled",
+    "SELECT " SCHEDULED_COLUMNS " FROM messages.scheduled WHERE sender_id = $1 AND message_id = $2",
+};
+
 /* $1 sender, $2 after this message, $3 limit. */
 static const struct pg_statement list_scheduled = {
     "messages_list_scheduled",
-    "SELECT message_id, room_id, send_at, scheduled_at, reply_to, body, withheld_at FROM messages.scheduled"
+    "SELECT " SCHEDULED_COLUMNS " FROM messages.scheduled"
     " WHERE sender_id = $1 AND message_id > $2 ORDER BY message_id LIMIT $3",
 };
 
@@ -321,6 +329,34 @@ err version_list(struct pg *pg, struct arena *arena, struct uuid room, int64_t s
     return OK;
 }
 
+static struct scheduled_view scheduled_of(struct arena *arena, const PGresult *r, int row)
+{
+    return (struct scheduled_view){
+        .message_id = pg_uuid(r, row, 0),
+        .room_id = pg_uuid(r, row, 1),
+        .send_at = pg_time(r, row, 2),
+        .scheduled_at = pg_time(r, row, 3),
+        .reply_to = pg_int(r, row, 4),
+        .body = text_of(arena, r, row, 5),
+        .withheld_at = time_of(r, row, 6),
+    };
+}
+
+err scheduled_find(struct pg *pg, struct arena *arena, struct uuid sender, struct uuid message,
+                   struct scheduled_view *ret, bool *ret_found)
+{
+    struct pg_args args = pg_args(arena);
+    pg_arg_uuid(&args, sender);
+    pg_arg_uuid(&args, message);
+    PGresult *r;
+    TRY(pg_query(pg, &find_scheduled, &args, &r));
+    *ret_found = PQntuples(r) == 1;
+    if (*ret_found)
+        *ret = scheduled_of(arena, r, 0);
+    PQclear(r);
+    return OK;
+}
+
 err scheduled_list(struct pg *pg, struct arena *arena, struct uuid sender, struct uuid after, int limit,
                    struct scheduled_view **ret, size_t *ret_count)
 {
@@ -333,15 +369,7 @@ err scheduled_list(struct pg *pg, struct arena *arena, struct uuid sender, struc
     *ret_count = (size_t)PQntuples(r);
     *ret = ARENA_ARRAY(arena, struct scheduled_view, *ret_count);
     for (size_t i = 0; i < *ret_count; i++)
-        (*ret)[i] = (struct scheduled_view){
-            .message_id = pg_uuid(r, (int)i, 0),
-            .room_id = pg_uuid(r, (int)i, 1),
-            .send_at = pg_time(r, (int)i, 2),
-            .scheduled_at = pg_time(r, (int)i, 3),
-            .reply_to = pg_int(r, (int)i, 4),
-            .body = text_of(arena, r, (int)i, 5),
-            .withheld_at = pg_time(r, (int)i, 6),
-        };
+        (*ret)[i] = scheduled_of(arena, r, (int)i);
     PQclear(r);
     return OK;
 }

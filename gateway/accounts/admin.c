@@ -95,7 +95,7 @@ enum request_step admin_users(struct request *r)
     return pool_run(r->gateway->reads, r, accounts_page);
 }
 
-static enum request_step account_show(struct request *r, struct pool_thread *thread)
+enum request_step account_show(struct request *r, struct pool_thread *thread)
 {
     struct account_view account;
     bool found;
@@ -136,7 +136,7 @@ static enum request_step command_send(struct request *r, struct pool_thread *thr
     }
     if (!found || account.erased) {
         account_answer(r, NULL, ACCOUNT_ADMINISTRATION);
-        return REQUEST_DONE;
+        return dispatch_refused(r, thread, &accounts_stream, r->claims.user_id, account_changed);
     }
     return dispatch_command(r, &accounts_stream, (struct any_record *)c, r->claims.user_id, account_changed);
 }
@@ -153,7 +153,7 @@ enum request_step admin_suspend(struct request *r)
     struct str text = body_str(r, "until");
     if (text.ptr && clock_parse_rfc3339(text, &until) && until <= r->received_at) {
         problem(r, 400, "invalid_body", "until", "must lie ahead.");
-        return REQUEST_DONE;
+        return dispatch_refused(r, NULL, &accounts_stream, r->claims.user_id, account_changed);
     }
     struct accounts_command *c = ARENA_NEW(&r->arena, struct accounts_command);
     c->type = ACCOUNTS_SUSPEND_ACCOUNT;

@@ -1,5 +1,4 @@
 /* password_change: PUT /users/me/password. The old one is shown first; the person's other sessions end. */
-#include "consumers/operation.h"
 #include "gateway/accounts/confirm.h"
 #include "gateway/accounts/password.h"
 #include "gateway/accounts/password_rules.h"
@@ -63,22 +62,10 @@ static enum request_step change(struct request *r, struct pool_thread *thread, c
 /* A repeated request would fail for the old password, which it has changed itself: its outcome is looked for first. */
 static enum request_step change_repeated(struct request *r, struct pool_thread *thread)
 {
-    struct outcome *outcome;
-    size_t count;
-    err e = operation_find(thread->pg, &thread->arena, "users", &r->command_id, 1, &outcome, &count);
-    if (e != OK) {
-        problem_err(r, e);
-        return REQUEST_DONE;
-    }
-    if (count == 0 || outcome->rejection != 0 || !uuid_equal(outcome->actor, r->claims.user_id))
-        return confirm_password(r, "currentPassword", change);
-    struct str hash = { (const char *)r->hash, sizeof r->hash };
-    if (!str_equal(outcome->request_hash, hash)) {
-        problem(r, 422, "idempotency_key_reused", NULL, "This Idempotency-Key was used for another request.");
-        return REQUEST_DONE;
-    }
-    response_header(r, "Idempotency-Replayed", "true");
-    return changed(r, outcome, NULL);
+    enum request_step step;
+    return dispatch_repeated(r, thread, &accounts_stream, r->claims.user_id, changed, &step)
+               ? step
+               : confirm_password(r, "currentPassword", change);
 }
 
 enum request_step password_change(struct request *r)

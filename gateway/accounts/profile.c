@@ -94,7 +94,7 @@ enum request_step users_me(struct request *r)
 
 /* --- writing --- */
 
-static enum request_step own_account(struct request *r, struct pool_thread *thread)
+enum request_step own_account(struct request *r, struct pool_thread *thread)
 {
     struct account_view account;
     bool found;
@@ -244,20 +244,34 @@ static enum request_step email_change(struct request *r, struct pool_thread *thr
     return dispatch_command(r, &accounts_stream, (struct any_record *)c, r->claims.user_id, own_changed);
 }
 
-static enum request_step confirmed_change(struct request *r, confirmed *then)
+/* The password may be another one since the request came first: its outcome is looked for before that is asked. */
+static enum request_step confirmed_change(struct request *r, struct pool_thread *thread, confirmed *then)
 {
+    enum request_step step;
+    if (dispatch_repeated(r, thread, &accounts_stream, r->claims.user_id, own_changed, &step))
+        return step;
     struct str *address = ARENA_NEW(&r->arena, struct str);
     *address = client_address(r);
     r->state = address;
     return confirm_password(r, "currentPassword", then);
 }
 
+static enum request_step username_confirmed(struct request *r, struct pool_thread *thread)
+{
+    return confirmed_change(r, thread, username_change);
+}
+
+static enum request_step email_confirmed(struct request *r, struct pool_thread *thread)
+{
+    return confirmed_change(r, thread, email_change);
+}
+
 enum request_step users_me_username(struct request *r)
 {
-    return confirmed_change(r, username_change);
+    return pool_run(r->gateway->reads, r, username_confirmed);
 }
 
 enum request_step users_me_email(struct request *r)
 {
-    return confirmed_change(r, email_change);
+    return pool_run(r->gateway->reads, r, email_confirmed);
 }

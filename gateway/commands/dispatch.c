@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "consumers/deciders.h"
+#include "consumers/operation.h"
 #include "consumers/rejection.h"
 #include "gateway/commands/accepted.h"
 #include "gateway/commands/replies.h"
@@ -70,6 +72,12 @@ static void unavailable(struct request *r, const char *code, const char *detail)
     response_header(r, "Retry-After", "1");
 }
 
+static void in_progress(struct request *r)
+{
+    problem(r, 409, "request_in_progress", NULL, "A request with this Idempotency-Key is still under way.");
+    response_header(r, "Retry-After", "1");
+}
+
 /* Nothing came of the command, and nothing will. */
 static void withdraw_subject(struct dispatch *d, struct request *r)
 {
@@ -120,8 +128,7 @@ static enum request_step register_and_append(struct request *r, struct dispatch 
         return REQUEST_SUSPENDED;
     case WAITING_TWICE:
         withdraw_subject(d, r);
-        problem(r, 409, "request_in_progress", NULL, "A request with this Idempotency-Key is still under way.");
-        response_header(r, "Retry-After", "1");
+        in_progress(r);
         request_resume(r);
         return REQUEST_SUSPENDED;
     case WAITING_ADDED:
@@ -152,7 +159,7 @@ static enum request_step command_send(struct request *r, struct call *call, stru
     }
     if (e == REJECT) {
         problem(r, 403, "account_erased", NULL, "This account has been erased.");
-        return REQUEST_DONE;
+        return dispatch_refused(r, thread, call->stream, call->command->meta.actor, call->then);
     }
     struct encoder *encoder;
     if (e == OK)
@@ -309,6 +316,95 @@ static enum request_step answer_outcome(struct dispatch *d, const struct waiting
     if (replayed && !has_header(r, "Idempotency-Replayed"))
         response_header(r, "Idempotency-Replayed", "true");
     return entry->then(r, outcome, fact);
+}
+
+/* --- requests that came before --- */
+
+static err find_outcome(struct request *r, struct pool_thread *thread, const struct stream *stream, struct uuid actor,
+                        struct outcome **ret)
+{
+    struct outcome *outcome;
+    size_t count;
+    *ret = NULL;
+    TRY(operation_find(thread->pg, &thread->arena, decider_of(stream), &r->command_id, 1, &outcome, &count));
+    /* What met a parked aggregate is decided again when it is sent again. */
+    if (count == 1 && uuid_equal(outcome->actor, actor) && outcome->rejection != AGGREGATE_PARKED)
+        *ret = outcome;
+    return OK;
+}
+
+bool dispatch_repeated(struct request *r, struct pool_thread *thread, const struct stream *stream, struct uuid actor,
+                       dispatch_then *then, enum request_step *ret)
+{
+    struct dispatch *d = r->gateway->dispatch;
+    struct outcome *outcome;
+    struct uuid accepted_by;
+    int64_t accepted_at;
+    if (!r->has_idempotency_key)
+        return false;
+    const err e = find_outcome(r, thread, stream, actor, &outcome);
+    *ret = REQUEST_DONE;
+    if (e != OK) {
+        problem_err(r, e);
+        return true;
+    }
+    if (outcome) {
+        struct waiting_entry entry = {
+            .request = r,
+            .command_id = r->command_id,
+            .actor = actor,
+            .stream = stream,
+            .then = then,
+            .respond_async = r->respond_async,
+            .at = r->received_at,
+        };
+        memcpy(entry.request_hash, r->hash, sizeof entry.request_hash);
+        outcome->duplicate = true;
+        buf_clear(&r->response.body);
+        r->response.header_count = 0;
+        r->response.content_type = NULL;
+        *ret = answer_outcome(d, &entry, thread->codec, outcome);
+        return true;
+    }
+    if (waiting_has(d->waiting, r->command_id)) {
+        in_progress(r);
+        return true;
+    }
+    if (!accepted_find(r->gateway->accepted, thread, r->command_id, &accepted_by, &accepted_at) ||
+        !uuid_equal(accepted_by, actor))
+        return false;
+    accepted_answer(r, r->command_id, actor);
+    *ret = REQUEST_SUSPENDED;
+    return true;
+}
+
+struct refusal {
+    const struct stream *stream;
+    struct uuid actor;
+    dispatch_then *then;
+    void *state; /* the handler's */
+};
+
+static enum request_step refused(struct request *r, struct pool_thread *thread)
+{
+    const struct refusal *refusal = r->state;
+    enum request_step step;
+    r->state = refusal->state;
+    const bool repeated = dispatch_repeated(r, thread, refusal->stream, refusal->actor, refusal->then, &step);
+    return repeated ? step : REQUEST_DONE;
+}
+
+enum request_step dispatch_refused(struct request *r, struct pool_thread *thread, const struct stream *stream,
+                                   struct uuid actor, dispatch_then *then)
+{
+    if (!r->has_idempotency_key)
+        return REQUEST_DONE;
+    struct refusal *refusal = ARENA_NEW(&r->arena, struct refusal);
+    *refusal = (struct refusal){ stream, actor, then, r->state };
+    r->state = refusal;
+    if (thread)
+        return refused(r, thread);
+    return pool_run(r->gateway->reads, r, refused);
 }
 
 void dispatch_outcome(struct dispatch *d, struct codec *codec, const struct outcome *outcome, size_t metric)

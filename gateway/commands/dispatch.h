@@ -15,6 +15,7 @@
 #pragma once
 
 #include "gateway/http/request.h"
+#include "gateway/pool.h"
 #include "producers/producer.h"
 #include "schemas/replies.gen.h"
 #include "schemas/stream.h"
@@ -32,6 +33,19 @@ typedef enum request_step dispatch_then(struct request *r, const struct outcome 
  * cached, it goes over the read pool by itself. */
 enum request_step dispatch_command(struct request *r, const struct stream *stream, struct any_record *command,
                                    struct uuid actor, dispatch_then *then);
+
+/* A handler refuses before its command is sent, for a reason that time or somebody else could have brought about since
+ * the request came first: it has filled the problem, and returns what this returns. With an Idempotency-Key that has an
+ * outcome, `then` answers by that one, as after dispatch_command with the same stream and actor; one that is still
+ * under way is answered 202 or 409; else the problem stands. Without a key, and for whoever is not refused, this costs
+ * nothing. `thread` NULL: this thread may not block. */
+enum request_step dispatch_refused(struct request *r, struct pool_thread *thread, const struct stream *stream,
+                                   struct uuid actor, dispatch_then *then);
+
+/* The same before a problem is known, where finding out takes longer than looking for the outcome. false: nothing is
+ * known of the command, and the response is untouched. */
+bool dispatch_repeated(struct request *r, struct pool_thread *thread, const struct stream *stream, struct uuid actor,
+                       dispatch_then *then, enum request_step *ret);
 
 /* Appends a signal, which nobody decides: 204 with its Aether-Position when it is in the log, 503 when that is not
  * known. `append` is filled but for opaque; its meta's id is new. Called by whoever owns the request, which may be

@@ -2,15 +2,15 @@
 #include <stdio.h>
 
 #include "consumers/deciders.h"
-#include "consumers/messages/view.h"
 #include "consumers/operation.h"
 #include "consumers/rejection.h"
-#include "consumers/users/view.h"
 #include "gateway/commands/accepted.h"
 #include "gateway/gateway.h"
+#include "gateway/pool.h"
 #include "gateway/resources.h"
 #include "ops/runtime/clock.h"
 #include "schemas/accounts.gen.h"
+#include "schemas/rooms.gen.h"
 
 /* An id of this age may be of a command that waits in the log for a worker that is away. */
 #define YOUNG_MS (10 * 60 * 1000)
@@ -24,102 +24,102 @@ static const struct shape_field operation_fields[] = {
     { "code", SHAPE_TEXT, "Failed: as a problem would say it.", .optional = true },
     { "detail", SHAPE_TEXT, "Failed: the same for people.", .optional = true },
     { "location", SHAPE_TEXT, "Succeeded: where what came of it is found.", .optional = true },
-    { "resource", SHAPE_ANY, "Succeeded: what came of it.", .optional = true },
+    { "resource", SHAPE_ANY, "Succeeded: what came of it, as it is there now.", .optional = true },
     { 0 },
 };
 const struct shape operation_shape = { "Operation", operation_fields, .param = "operation" };
 
-/* --- the resource a fact made, as far as the fact tells --- */
+/* --- what came of it --- */
 
-static const char *room_path(struct arena *arena, struct uuid room, const char *rest)
+/* Where it is found, and who answers there: the resource of an operation is what that URL gives to whoever asks. */
+struct result {
+    const char *location; /* NULL: nothing came of it that has a place of its own */
+    pool_job *show;       /* of r->ids[0]; NULL: it is not shown */
+    struct uuid id;
+};
+
+static struct result room_result(struct arena *arena, struct uuid room)
 {
     char id[UUID_TEXT_LEN + 1];
     uuid_format(room, id);
-    return arena_printf(arena, "/api/v1/rooms/%s%s", id, rest);
+    return (struct result){ arena_printf(arena, "/api/v1/rooms/%s", id), room_show, room };
 }
 
-static void account_resource(struct json *j, const struct account_registered *fact)
+static struct result message_result(struct arena *arena, struct uuid room, struct uuid message)
 {
-    struct account_view account = {
-        .id = fact->user_id,
-        .username = fact->username.clear,
-        .email = fact->email.clear,
-        .first_name = fact->first_name.clear,
-        .last_name = fact->last_name.clear,
-        .created_at = fact->meta.at,
-    };
-    (void)role_bits(fact->roles.items, fact->roles.count, &account.roles);
-    json_field_str(j, "location", STR("/api/v1/users/me"));
-    json_key(j, "resource");
-    account_json(j, &account, ACCOUNT_OWN);
+    char ids[2][UUID_TEXT_LEN + 1];
+    uuid_format(room, ids[0]);
+    uuid_format(message, ids[1]);
+    return (struct result){ arena_printf(arena, "/api/v1/rooms/%s/messages/%s", ids[0], ids[1]), message_show,
+                            message };
 }
 
-/* A changed account, where whoever changed it sees it. */
-static struct str account_path(struct arena *arena, const struct any_record *fact)
+/* An account, where whoever registered or changed it sees it. */
+static struct result account_result(struct arena *arena, const struct request *r, const struct any_record *fact)
 {
-    struct uuid account = accounts_stream.fact.key(fact);
+    const struct uuid account = accounts_stream.fact.key(fact);
     if (uuid_equal(account, fact->meta.actor))
-        return STR("/api/v1/users/me");
+        return (struct result){ "/api/v1/users/me", own_account, account };
     char id[UUID_TEXT_LEN + 1];
     uuid_format(account, id);
-    return str_of(arena_printf(arena, "/api/v1/admin/users/%s", id));
+    return (struct result){ arena_printf(arena, "/api/v1/admin/users/%s", id),
+                            r->claims.roles & ROLE_ADMIN ? account_show : NULL, account };
 }
 
-static void room_resource(struct json *j, const struct room_created *fact, struct arena *arena)
+static struct result rooms_result(struct arena *arena, const struct rooms_fact *f)
 {
-    struct room_view room = {
-        .id = fact->room_id,
-        .name = fact->name.clear,
-        .kind = fact->kind,
-        .member_count = 1,
-        .created_at = fact->meta.at,
-    };
-    json_field_str(j, "location", str_of(room_path(arena, fact->room_id, "")));
-    json_key(j, "resource");
-    room_json(j, &room);
-}
-
-static void message_resource(struct json *j, const struct message_posted *fact, struct arena *arena)
-{
-    struct message_view message = {
-        .id = fact->message_id,
-        .room_id = fact->room_id,
-        .sender_id = fact->meta.actor,
-        .seq = fact->seq,
-        .posted_at = fact->meta.at,
-        .body = fact->body.clear,
-    };
-    const char *rest = arena_printf(arena, "/messages?after=%lld&limit=1", (long long)fact->seq - 1);
-    json_field_str(j, "location", str_of(room_path(arena, fact->room_id, rest)));
-    json_key(j, "resource");
-    message_json(j, &message);
-}
-
-static void resource_render(struct json *j, const struct stream *stream, const struct any_record *fact,
-                            struct arena *arena)
-{
-    if (stream == &accounts_stream && fact->type == ACCOUNTS_ACCOUNT_REGISTERED) {
-        account_resource(j, &((const struct accounts_fact *)fact)->account_registered);
-    } else if (stream == &accounts_stream) {
-        json_field_str(j, "location", account_path(arena, fact));
-    } else if (stream == &rooms_stream) {
-        const struct rooms_fact *f = (const struct rooms_fact *)fact;
-        if (f->type == ROOMS_ROOM_CREATED)
-            room_resource(j, &f->room_created, arena);
-        else if (f->type == ROOMS_MEMBER_JOINED)
-            json_field_str(j, "location", str_of(room_path(arena, f->member_joined.room_id, "")));
-        else if (f->type == ROOMS_MESSAGE_POSTED)
-            message_resource(j, &f->message_posted, arena);
+    switch ((enum rooms_fact_type)f->type) {
+    case ROOMS_ROOM_CREATED:
+    case ROOMS_ROOM_CHANGED:
+    case ROOMS_ROOM_TRANSFERRED:
+    case ROOMS_ROLE_CHANGED:
+    case ROOMS_MEMBER_JOINED:
+        return room_result(arena, rooms_stream.fact.key((const struct any_record *)f));
+    case ROOMS_MESSAGE_POSTED:
+        return message_result(arena, f->message_posted.room_id, f->message_posted.message_id);
+    case ROOMS_MESSAGE_EDITED:
+        return message_result(arena, f->message_edited.room_id, f->message_edited.message_id);
+    case ROOMS_MESSAGE_DELETED:
+        return message_result(arena, f->message_deleted.room_id, f->message_deleted.message_id);
+    case ROOMS_MESSAGE_PINNED:
+        return message_result(arena, f->message_pinned.room_id, f->message_pinned.message_id);
+    case ROOMS_MESSAGE_UNPINNED:
+        return message_result(arena, f->message_unpinned.room_id, f->message_unpinned.message_id);
+    case ROOMS_REACTION_ADDED:
+        return message_result(arena, f->reaction_added.room_id, f->reaction_added.message_id);
+    case ROOMS_REACTION_REMOVED:
+        return message_result(arena, f->reaction_removed.room_id, f->reaction_removed.message_id);
+    case ROOMS_MESSAGE_SCHEDULED:
+        return (struct result){ "/api/v1/scheduled", scheduled_show, f->message_scheduled.message_id };
+    case ROOMS_MEMBER_LEFT:
+    case ROOMS_MEMBER_REMOVED:
+    case ROOMS_MEMBER_BANNED:
+    case ROOMS_MEMBER_UNBANNED:
+    case ROOMS_MEMBER_INVITED:
+    case ROOMS_INVITATION_WITHDRAWN:
+    case ROOMS_SCHEDULED_MESSAGE_CANCELED:
+    case ROOMS_SCHEDULED_MESSAGE_WITHHELD:
+    case ROOMS_FACT_NONE:
+        break; /* answered 204 */
     }
+    return (struct result){ 0 };
 }
 
-static err resource_open(struct request *r, struct pool_thread *thread, const struct stream *stream,
-                         struct any_record *fact)
+/* The resource as its own URL gives it, in the thread's arena; empty where it gives none (any more). */
+static struct str resource_of(struct request *r, struct pool_thread *thread, const struct result *result)
 {
-    struct uuid subjects[8];
-    size_t count = stream->fact.subjects(fact, subjects);
-    TRY(vault_fetch(r->gateway->vault, thread->pg, subjects, count));
-    return stream->fact.open(fact, r->gateway->vault, &thread->arena);
+    struct str resource = { 0 };
+    if (!result->show)
+        return resource;
+    const struct uuid operation = r->ids[0];
+    r->ids[0] = result->id;
+    (void)result->show(r, thread); /* none of them suspends */
+    r->ids[0] = operation;
+    if (r->response.status == 200)
+        resource = arena_str(&thread->arena, buf_view(&r->response.body));
+    r->response.header_count = 0;
+    r->response.content_type = NULL;
+    return resource;
 }
 
 /* --- GET /operations/{operation} --- */
@@ -137,13 +137,17 @@ static void answer_pending(struct request *r, int64_t created_at)
 
 static err answer_found(struct request *r, struct pool_thread *thread, const struct outcome *o)
 {
-    struct any_record *fact = NULL;
+    struct result result = { 0 };
     const struct stream *stream = decider_stream(o->stream);
     if (o->rejection == ACCEPTED && o->fact.len > 0 && stream) {
-        fact = arena_alloc(&thread->arena, stream->fact.size);
+        struct any_record *fact = arena_alloc(&thread->arena, stream->fact.size);
         TRY(stream->fact.decode(thread->codec, o->fact, &thread->arena, fact));
-        TRY(resource_open(r, thread, stream, fact));
+        if (stream == &accounts_stream)
+            result = account_result(&thread->arena, r, fact);
+        else if (stream == &rooms_stream)
+            result = rooms_result(&thread->arena, (const struct rooms_fact *)fact);
     }
+    const struct str resource = resource_of(r, thread, &result);
     struct json j = response_json(r, 200);
     json_open(&j, '{');
     json_field_uuid(&j, "id", r->ids[0]);
@@ -158,8 +162,12 @@ static err answer_found(struct request *r, struct pool_thread *thread, const str
         json_field_str(&j, "code", str_of(rejection ? rejection->code : "rejected"));
         json_field_str(&j, "detail", str_of(rejection ? rejection->title : "The command was not accepted."));
     }
-    if (fact)
-        resource_render(&j, stream, fact, &thread->arena);
+    if (result.location)
+        json_field_str(&j, "location", str_of(result.location));
+    if (resource.len > 0) {
+        json_key(&j, "resource");
+        json_raw(&j, resource);
+    }
     json_close(&j, '}');
     return OK;
 }

@@ -150,6 +150,16 @@ static void waiting_remove(struct waiting *w, struct shard *s, int32_t *link, st
     atomic_fetch_sub_explicit(&w->count, 1, memory_order_relaxed);
 }
 
+bool waiting_has(struct waiting *w, struct uuid command_id)
+{
+    int32_t *bucket;
+    struct shard *s = waiting_place(w, command_id, &bucket);
+    pthread_mutex_lock(&s->lock);
+    const bool found = *waiting_link(s, bucket, command_id) != NONE;
+    pthread_mutex_unlock(&s->lock);
+    return found;
+}
+
 bool waiting_take(struct waiting *w, struct uuid command_id, const uint8_t unless[16], struct waiting_entry *ret)
 {
     int32_t *bucket;

@@ -32,6 +32,7 @@ void waiting_destroy(struct waiting *w); /* must be empty */
 enum waiting_added { WAITING_ADDED, WAITING_FULL, WAITING_TWICE };
 enum waiting_added waiting_add(struct waiting *w, const struct waiting_entry *entry, waiting_ticket *ret_ticket);
 
+bool waiting_has(struct waiting *w, struct uuid command_id);
 /* Takes the one that waits for this command. `unless`, when not NULL, is a request hash: the one that has it stays. */
 bool waiting_take(struct waiting *w, struct uuid command_id, const uint8_t unless[16], struct waiting_entry *ret);
 /* Takes the one that the ticket was given for, if it is still there. With only_async: only when it wants no outcome. */

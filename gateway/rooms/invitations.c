@@ -35,7 +35,7 @@ static enum request_step invite(struct request *r, struct pool_thread *thread)
     }
     if (!found || account.erased) {
         problem(r, 404, "user_not_found", NULL, "There is no such user.");
-        return REQUEST_DONE;
+        return dispatch_refused(r, thread, &rooms_stream, r->claims.user_id, done);
     }
     struct rooms_command *c = ARENA_NEW(&r->arena, struct rooms_command);
     c->type = ROOMS_INVITE_MEMBER;

@@ -112,7 +112,7 @@ enum request_step members_ban(struct request *r)
         (struct ban_member){ .room_id = r->ids[0], .user_id = r->ids[1], .reason = { .clear = body_str(r, "reason") } };
     if (body_time(r, "until", &c->ban_member.until) && c->ban_member.until <= r->received_at) {
         problem(r, 400, "invalid_body", "until", "must be in the future.");
-        return REQUEST_DONE;
+        return dispatch_refused(r, NULL, &rooms_stream, r->claims.user_id, done);
     }
     return send(r, c);
 }

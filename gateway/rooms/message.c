@@ -81,7 +81,7 @@ static void answer_message(struct request *r, const struct message_view *message
 
 /* --- GET …/messages/{message} --- */
 
-static enum request_step message_show(struct request *r, struct pool_thread *thread)
+enum request_step message_show(struct request *r, struct pool_thread *thread)
 {
     struct message_view message;
     struct room_view room;
@@ -157,10 +157,12 @@ static enum request_step command_message(struct request *r, struct pool_thread *
     struct room_view room;
     bool found;
     const err e = message_locate(r, thread, &at, &room, &found);
-    if (e != OK)
+    if (e != OK) {
         problem_err(r, e);
-    if (e != OK || !found)
         return REQUEST_DONE;
+    }
+    if (!found)
+        return dispatch_refused(r, thread, &rooms_stream, r->claims.user_id, m->then);
     struct rooms_command *c = ARENA_NEW(&r->arena, struct rooms_command);
     fill_command(c, r, m, &at);
     if (m->type == ROOMS_EDIT_MESSAGE) {
@@ -195,11 +197,37 @@ static enum request_step done(struct request *r, const struct outcome *outcome, 
     return REQUEST_DONE;
 }
 
+/* What a command came to, which is its sender's: they may have left the room by the time they ask again. */
+static enum request_step own_show(struct request *r, struct pool_thread *thread)
+{
+    const struct uuid *id = r->state;
+    struct message_view message;
+    bool found;
+    const err e = message_find(thread->pg, &r->arena, *id, &message, &found);
+    if (e != OK) {
+        problem_err(r, e);
+    } else if (!found) {
+        (void)not_found(r, &found);
+    } else {
+        answer_message(r, &message);
+        if (r->route->method == POST)
+            r->response.status = 201;
+    }
+    return REQUEST_DONE;
+}
+
+static enum request_step show_own(struct request *r, struct uuid message)
+{
+    struct uuid *id = ARENA_NEW(&r->arena, struct uuid);
+    *id = message;
+    r->state = id;
+    return pool_run(r->gateway->reads, r, own_show);
+}
+
 static enum request_step edited(struct request *r, const struct outcome *outcome, const struct any_record *fact)
 {
     (void)outcome;
-    (void)fact;
-    return pool_run(r->gateway->reads, r, message_show);
+    return show_own(r, ((const struct rooms_fact *)fact)->message_edited.message_id);
 }
 
 enum request_step message_edit(struct request *r)
@@ -255,15 +283,13 @@ enum request_step message_unreact(struct request *r)
 
 /* --- POST …/messages/{message}/forward --- */
 
+/* The text is not the request's own: where it was forwarded by an earlier request, the source may say something else by
+ * now, or nothing. */
 static enum request_step message_forwarded(struct request *r, const struct outcome *outcome,
                                            const struct any_record *fact)
 {
     (void)outcome;
-    struct message_view message;
-    message_view_posted(&message, &((const struct rooms_fact *)fact)->message_posted, str_of(r->state));
-    struct json j = response_json(r, 201);
-    message_json(&j, &message);
-    return REQUEST_DONE;
+    return show_own(r, ((const struct rooms_fact *)fact)->message_posted.message_id);
 }
 
 static enum request_step message_repeat(struct request *r, struct pool_thread *thread)
@@ -272,14 +298,14 @@ static enum request_step message_repeat(struct request *r, struct pool_thread *t
     struct room_view room;
     bool found;
     const err e = locate_as_member(r, thread, &at, &room, &found);
-    if (e != OK)
+    if (e != OK) {
         problem_err(r, e);
-    if (e != OK || !found)
-        return REQUEST_DONE;
-    if (at.body.len == 0) {
-        problem(r, 410, "message_deleted", NULL, "This message has been deleted.");
         return REQUEST_DONE;
     }
+    if (found && at.body.len == 0)
+        problem(r, 410, "message_deleted", NULL, "This message has been deleted.");
+    if (!found || at.body.len == 0)
+        return dispatch_refused(r, thread, &rooms_stream, r->claims.user_id, message_forwarded);
     if (!text_is_visible(at.body)) { /* from before such messages were refused */
         problem(r, 409, "blank_message", NULL, "There is nothing to see in the message.");
         return REQUEST_DONE;
@@ -296,7 +322,6 @@ static enum request_step message_repeat(struct request *r, struct pool_thread *t
         .forwarded_sender = again ? at.forwarded_sender : at.sender_id,
     };
     body_uuid(r, "roomId", &c->post_message.room_id);
-    r->state = (void *)c->post_message.body.clear.ptr;
     return dispatch_command(r, &rooms_stream, (struct any_record *)c, r->claims.user_id, message_forwarded);
 }
 

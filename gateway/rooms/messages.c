@@ -105,9 +105,10 @@ static enum request_step message_posted(struct request *r, const struct outcome 
     message_view_posted(&message, posted, text_normalise(&r->arena, body_str(r, "body")));
     struct json j = response_json(r, 201);
     message_json(&j, &message);
-    char room[UUID_TEXT_LEN + 1];
+    char room[UUID_TEXT_LEN + 1], id[UUID_TEXT_LEN + 1];
     uuid_format(posted->room_id, room);
-    response_header(r, "Location", "/api/v1/rooms/%s/messages?after=%lld&limit=1", room, (long long)posted->seq - 1);
+    uuid_format(posted->message_id, id);
+    response_header(r, "Location", "/api/v1/rooms/%s/messages/%s", room, id);
     return REQUEST_DONE;
 }
 
@@ -165,10 +166,12 @@ static enum request_step send_direct(struct request *r, struct pool_thread *thre
     bool there, good;
     body_uuid(r, "receiverId", &peer);
     const err e = direct_room_find(r, thread, peer, &there, &good);
-    if (e != OK)
+    if (e != OK) {
         problem_err(r, e);
-    if (e != OK || !good)
         return REQUEST_DONE;
+    }
+    if (!good)
+        return dispatch_refused(r, thread, &rooms_stream, r->claims.user_id, message_posted);
     if (there)
         return messages_post(r);
     struct uuid *own = ARENA_NEW(&r->arena, struct uuid);

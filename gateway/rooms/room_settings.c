@@ -134,10 +134,12 @@ static enum request_step direct_open(struct request *r, struct pool_thread *thre
     bool there, good;
     body_uuid(r, "userId", &peer);
     const err e = direct_room_find(r, thread, peer, &there, &good);
-    if (e != OK)
+    if (e != OK) {
         problem_err(r, e);
-    if (e != OK || !good)
         return REQUEST_DONE;
+    }
+    if (!good)
+        return dispatch_refused(r, thread, &rooms_stream, r->claims.user_id, changed);
     return there ? room_show(r, thread) : direct_room_open(r, peer, changed);
 }
 

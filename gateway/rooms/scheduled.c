@@ -91,13 +91,14 @@ enum request_step scheduled_post(struct request *r, const struct mentions *menti
 {
     if (send_at <= r->received_at || send_at > r->received_at + LATEST_MS) {
         problem(r, 400, "invalid_body", "sendAt", "must be in the future, and within a year.");
-        return REQUEST_DONE;
+        return dispatch_refused(r, NULL, &rooms_stream, r->claims.user_id, scheduled);
     }
     struct plan *plan = ARENA_NEW(&r->arena, struct plan);
     *plan = (struct plan){ *mentions, send_at };
     r->state = plan;
     return pool_run(r->gateway->reads, r, schedule);
 }
+
 static err own_load(struct request *r, struct pool_thread *thread)
 {
     const struct list *l = r->state;
@@ -115,6 +116,22 @@ static err own_load(struct request *r, struct pool_thread *thread)
 enum request_step scheduled_own(struct request *r)
 {
     return list_of(r, "scheduled", r->claims.user_id, own_load);
+}
+
+enum request_step scheduled_show(struct request *r, struct pool_thread *thread)
+{
+    struct scheduled_view view;
+    bool found;
+    const err e = scheduled_find(thread->pg, &thread->arena, r->claims.user_id, r->ids[0], &view, &found);
+    if (e != OK) {
+        problem_err(r, e);
+        return REQUEST_DONE;
+    }
+    if (!found)
+        return message_show(r, thread);
+    struct json j = response_json(r, 200);
+    scheduled_json(&j, &view);
+    return REQUEST_DONE;
 }
 
 static enum request_step canceled(struct request *r, const struct outcome *outcome, const struct any_record *fact)

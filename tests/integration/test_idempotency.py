@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 import log
-from client import PASSWORD, Client, Person, in_threads
+from client import PASSWORD, Client, Person, in_threads, later
 from stack import wait_until
 
 
@@ -69,6 +69,76 @@ def test_a_rejection_is_an_outcome_too(eve, room):
     again = eve.insist("POST", path, body, key=key)
     assert (again.status, again.code) == (403, "not_a_member"), "the first outcome stands"
     assert eve.insist("POST", path, body).status == 201
+
+
+def replayed(person, method, path, body, key, first):
+    """The same request again is answered as the first was."""
+    again = person.insist(method, path, body, key=key)
+    assert again.status == first.status and again.headers.get("Idempotency-Replayed") == "true", again
+    if path != "/messages":  # which was the room's, that the first one opened
+        assert again.headers["Aether-Position"] == first.headers["Aether-Position"]
+    if first.status != 204:
+        assert again.json == first.json
+    return again
+
+
+def test_a_retry_is_answered_although_its_time_has_passed_meanwhile(ada, ben, eve, room):
+    eve.join(room)
+    key, soon = str(uuid.uuid4()), later(1.5)
+    path, ban = f"/rooms/{room}/messages", f"/rooms/{room}/bans/{eve.user['id']}"
+    said, banned = {"body": "Good morning", "sendAt": soon}, {"until": soon}
+    scheduled = ben.insist("POST", path, said, key=key)
+    kept_out = ada.insist("PUT", ban, banned, key=key)
+    assert (scheduled.status, kept_out.status) == (201, 204), (scheduled, kept_out)
+    wait_until(lambda: later(0) > soon and ada.page(room)["items"], 20, "it was said")
+    replayed(ben, "POST", path, said, key, scheduled)
+    replayed(ada, "PUT", ban, banned, key, kept_out)
+    other = ben.insist("POST", path, {**said, "body": "Good evening"}, key=key)
+    assert (other.status, other.code) == (422, "idempotency_key_reused")
+    assert ben.insist("POST", path, said, key=key + "-2").json["errors"][0]["field"] == "sendAt", "another request is refused"
+    assert ben.insist("POST", path, said).json["errors"][0]["field"] == "sendAt"
+
+
+def test_a_retry_is_answered_although_others_have_changed_what_it_was_about(stack, ada, ben, urls):
+    room, elsewhere = ada.room(kind="private"), ben.room()
+    assert ada.insist("PUT", f"/rooms/{room}/invitations/{ben.user['id']}").status == 204
+    ben.join(room)
+    source, mine = ada.say(room, "as it was"), ben.say(room, "mine")
+    at, own = f"/rooms/{room}/messages/{source['id']}", f"/rooms/{room}/messages/{mine['id']}"
+    stranger = Person(urls)
+    stranger.register()
+    key = str(uuid.uuid4())
+    requests = [
+        (ben, "POST", at + "/forward", {"roomId": elsewhere}),
+        (ben, "PUT", own, {"body": "my own"}),
+        (ben, "PUT", at + "/reactions/%F0%9F%91%8D", None),
+        (ben, "PUT", f"/rooms/{elsewhere}/invitations/{stranger.user['id']}", None),
+        (ben, "POST", "/messages", {"receiverId": stranger.user["id"], "body": "Hello"}),
+    ]
+    keys = [f"{key}-{i}" for i in range(len(requests))]
+    first = [person.insist(method, path, body, key=keys[i]) for i, (person, method, path, body) in enumerate(requests)]
+    assert [answer.status for answer in first] == [201, 200, 204, 204, 201], first
+    ada.insist("PUT", at, {"body": "another text"})
+    assert replayed(ben, *requests[0][1:], keys[0], first[0]).json["body"] == "as it was"
+    assert ada.insist("DELETE", at).status == 204
+    assert ada.insist("POST", f"/rooms/{room}/members/{ben.user['id']}/kick", {}).status == 204
+    stack.sql("UPDATE users.accounts SET username = NULL WHERE user_id = %s", (stranger.user["id"],))
+    for i, request in enumerate(requests):
+        replayed(*request, keys[i], first[i])
+    refused = [person.insist(method, path, body) for person, method, path, body in requests]
+    assert [answer.status for answer in refused] == [404] * 5, "a new request is not"
+
+
+def test_a_retry_that_shows_the_password_of_then_is_answered(urls):
+    person, key = Person(urls), str(uuid.uuid4())
+    person.register()
+    path, body = "/users/me/username", {"username": "new-" + person.username, "currentPassword": PASSWORD}
+    first = person.insist("PUT", path, body, key=key)
+    assert first.status == 200, first
+    changed = person.insist("PUT", "/users/me/password", {"currentPassword": PASSWORD, "newPassword": PASSWORD + "!"})
+    assert changed.status == 204, changed
+    again = person.insist("PUT", path, body, key=key)
+    assert (again.status, again.headers.get("Idempotency-Replayed")) == (200, "true"), again
 
 
 def test_the_same_room_is_made_once(ada):

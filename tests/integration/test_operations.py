@@ -4,6 +4,7 @@ import re
 import time
 import uuid
 
+from client import later
 from conftest import HASTY_MS
 from stack import wait_until
 
@@ -33,6 +34,53 @@ def test_an_operation_that_was_rejected_says_why(eve, room):
     operation = accepted(eve.request("POST", f"/rooms/{room}/messages", {"body": "let me in"}, headers={"Prefer": "respond-async"}))
     outcome = wait_until(lambda: ended(eve, operation), 10, "the operation ended")
     assert outcome["status"] == "failed" and outcome["code"] == "not_a_member" and outcome["detail"], outcome
+
+
+def shown_by(person, operation):
+    """What came of it, by the operation and by its own URL."""
+    outcome = wait_until(lambda: ended(person, operation), 10, "the operation ended")
+    assert outcome["status"] == "succeeded", outcome
+    return outcome.get("resource"), outcome["location"].removeprefix("/api/v1")
+
+
+def test_the_resource_of_an_operation_is_what_its_own_url_gives(ada, ben, eve, room):
+    eve.join(room)
+    first = ada.say(room, "first")
+    names = f"@{ben.username} and @room"
+
+    def start(person, method, path, body=None):
+        return accepted(person.request(method, path, body, headers={"Prefer": "respond-async"}))
+
+    elsewhere = ada.room()
+    path = f"/rooms/{room}/messages"
+    at = f"{path}/{first['id']}"
+    requests = [
+        (ben, "POST", path, {"body": "an answer, " + names, "replyTo": first["seq"]}),
+        (ada, "POST", at + "/forward", {"roomId": elsewhere}),
+        (ada, "PUT", at, {"body": "worded anew, " + names}),
+        (ada, "PUT", at + "/pin", None),
+        (ben, "PUT", at + "/reactions/%F0%9F%91%8D", None),
+        (ada, "POST", "/rooms", {"name": "Another", "kind": "private"}),
+        (ada, "PATCH", f"/rooms/{room}", {"topic": "Tea", "timeToLiveSeconds": 3600}),
+        (ben, "POST", "/rooms/direct", {"userId": eve.user["id"]}),
+        (eve, "POST", f"/rooms/{elsewhere}/join", None),
+        (ben, "PATCH", "/users/me", {"bio": "Tea"}),
+    ]
+    for person, method, url, body in requests:
+        resource, location = shown_by(person, start(person, method, url, body))
+        read = person.get(location)
+        assert read.status == 200 and resource == read.json, (method, url, resource, read)
+    shown = shown_by(ben, start(ben, "POST", path, {"body": names, "replyTo": first["seq"]}))[0]
+    assert (shown["replyTo"], shown["thread"], shown["mentions"], shown["mentionsRoom"]) == (1, 1, [ben.user["id"]], True)
+    scheduled, location = shown_by(ben, start(ben, "POST", path, {"body": "later", "sendAt": later(3600), "replyTo": 1}))
+    assert scheduled in ben.get(location + "?limit=100").json["items"]
+    assert ben.insist("DELETE", f"/rooms/{room}/scheduled/{scheduled['id']}").status == 204
+    gone = start(ben, "POST", path, {"body": "said and taken back"})
+    message = shown_by(ben, gone)[0]
+    assert ben.insist("DELETE", f"{path}/{message['id']}").status == 204
+    assert shown_by(ben, gone)[0]["body"] == "", "what is not there any more is not told"
+    assert ben.insist("POST", f"/rooms/{room}/leave").status == 204
+    assert shown_by(ben, gone)[0] is None, "nor what one may not see any more"
 
 
 def test_an_operation_is_nobody_elses_business(ada, eve, room):
