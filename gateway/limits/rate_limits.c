@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sodium.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -17,10 +18,13 @@
 #define ENTRIES (SETS * WAYS)
 #define LOCKS   256
 #define BATCH   256
-#define TELL_US 1000000 /* what was used is told after so long at the latest */
-#define EARLY   8       /* and when so-manieth part of what was left is used */
-#define ID_LEN  16
-#define KEY_MAX 96
+#define TELL_US 1000000 /* what was used is told after so long at the latest; a lease is given back */
+
+/* What a gateway may let through of a key that Redis has not granted: an eighth of the quota, at least five. */
+#define CREDIT_PART 8
+#define CREDIT_MIN  5
+#define ID_LEN      16
+#define KEY_MAX     96
 
 enum policy { POLICY_AUTH, POLICY_ADDRESS, POLICY_USER, POLICIES, POLICY_NONE = POLICIES };
 
@@ -68,22 +72,35 @@ static const struct {
 };
 
 /* KEYS[1]: "aether:limit:<policy>:<requests>:<window>:<id>" (so another quota counts anew), its TAT in microseconds of
- * Redis's clock. ARGV[1]: how far the requests that were let through move it on. Returns how far it is ahead of now. */
+ * Redis's clock. ARGV: how far the requests that were let through without a grant move it on (back: a lease that was not
+ * used), the microseconds of one request and of the window, and the least to grant while there is as much; 0: no grant.
+ * Returns how far it is ahead of now, and the requests granted, which are in that. */
 static const struct redis_script tell_script = {
     "local time = redis.call('TIME') "
     "local now = time[1] * 1000000 + time[2] "
-    "local tat = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now) + ARGV[1] "
+    "local tat = math.max(math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now) + ARGV[1], now) "
+    "local grant = 0 "
+    "if tonumber(ARGV[4]) > 0 then "
+    "  local left = math.floor((ARGV[3] - (tat - now) + 1) / ARGV[2]) "
+    "  grant = math.max(0, math.min(left, math.max(tonumber(ARGV[4]), math.floor(left / 4)))) "
+    "end "
+    "tat = tat + grant * ARGV[2] "
     "redis.call('SET', KEYS[1], string.format('%.0f', tat), 'PX', math.ceil((tat - now) / 1000) + 1) "
-    "return tat - now"
+    "return { math.ceil(tat - now), grant }"
 };
 
 struct entry {
     uint8_t id[ID_LEN];
     uint8_t policy;      /* + 1; 0: nobody's */
     bool waits, hurries; /* its index is in rate_limits.waiting and .hurrying */
-    uint32_t untold;     /* requests */
-    int64_t tat_ns;
-    int64_t told_ns; /* when Redis was told last; 0: never */
+    uint32_t lease;      /* requests that Redis has granted and that have not come */
+    uint32_t granted;    /* the last time */
+    uint32_t untold;     /* requests that were let through without a grant and that Redis has not been told of */
+    uint32_t under_way;  /* and those that it is being told of */
+    int64_t own_ns;      /* TAT of what this gateway let through */
+    int64_t shared_ns;   /* TAT of what all did, as far as this one knows */
+    int64_t used_ns;     /* when it was asked for last */
+    int64_t told_ns;     /* when Redis was told last; 0: never */
 };
 
 /* Indices of entries, each at most once. */
@@ -98,11 +115,13 @@ struct told {
     uint8_t policy;
     uint8_t id[ID_LEN];
     char key[KEY_MAX];
-    char moved_us[24];
+    char moved_us[24], interval_us[24], window_us[24], least[12];
+    struct str argv[5]; /* of tell_script: the texts above */
 };
 
 struct rate_limits {
     struct quota quotas[POLICIES];
+    uint32_t credits[POLICIES];
     struct metrics *metrics;
     uint8_t hash_key[crypto_shorthash_KEYBYTES]; /* so that nobody chooses who shares a set with whom */
     pthread_mutex_t locks[LOCKS];                /* each of every LOCKSth set */
@@ -113,8 +132,10 @@ struct rate_limits {
     struct indices waiting, hurrying;
     bool stopping;
 
+    struct indices waited; /* the thread's: `waiting` of the second that has passed */
+
     struct redis *redis; /* the thread's */
-    bool up;
+    atomic_bool up;      /* Redis answered last: what is granted counts */
     pthread_t thread;
     bool started;
     struct told batch[BATCH];
@@ -148,20 +169,29 @@ static bool is_of(const struct entry *e, uint8_t policy, const uint8_t id[ID_LEN
     return e->policy == policy + 1 && memcmp(e->id, id, ID_LEN) == 0;
 }
 
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t tat_of(const struct entry *e)
+{
+    return later(e->own_ns, e->shared_ns);
+}
+
 static struct entry *claim(struct rate_limits *l, size_t set, enum policy policy, const uint8_t id[ID_LEN])
 {
     struct entry *least = &l->entries[set];
     for (struct entry *e = least; e < &l->entries[set + WAYS]; e++) {
         if (is_of(e, (uint8_t)policy, id))
             return e;
-        if (e->tat_ns < least->tat_ns)
+        if (tat_of(e) < tat_of(least))
             least = e;
     }
+    /* Whether it waits or hurries is the place's business and stays. */
+    *least = (struct entry){ .policy = (uint8_t)(policy + 1), .waits = least->waits, .hurries = least->hurries };
     memcpy(least->id, id, ID_LEN);
-    least->policy = (uint8_t)(policy + 1);
-    least->untold = 0;
-    least->tat_ns = least->told_ns = 0;
-    return least; /* whether it waits or hurries is the place's business and stays */
+    return least;
 }
 
 static void add(struct indices *list, bool *is_in, size_t index)
@@ -171,13 +201,18 @@ static void add(struct indices *list, bool *is_in, size_t index)
     *is_in = true;
 }
 
-/* One request has been let through. */
-static void note(struct rate_limits *l, struct entry *e, const struct quota *q, int64_t now)
+static bool is_old(const struct entry *e, int64_t now)
+{
+    return now - e->told_ns >= TELL_US * 1000;
+}
+
+/* One request has been let through, or refused, perhaps for what others did not use in the end. */
+static void note(struct rate_limits *l, struct entry *e, int64_t now)
 {
     size_t index = (size_t)(e - l->entries);
-    e->untold++;
-    bool hurry =
-        now - e->told_ns >= TELL_US * 1000 || e->untold * q->interval_ns * EARLY >= q->window_ns - (e->tat_ns - now);
+    e->used_ns = now;
+    bool wants = e->untold > 0 || 2 * e->lease < e->granted;
+    bool hurry = is_old(e, now) || (wants && atomic_load(&l->up));
     if (hurry ? e->hurries : e->waits)
         return;
     pthread_mutex_lock(&l->lock);
@@ -190,6 +225,20 @@ static void note(struct rate_limits *l, struct entry *e, const struct quota *q, 
         pthread_cond_signal(&l->wake);
 }
 
+/* The request is one of those that Redis has granted, or one of the few that need no grant. Redis away: this gateway's
+ * own count is all there is. */
+static bool is_granted(struct rate_limits *l, struct entry *e, enum policy policy)
+{
+    if (e->lease > 0) {
+        e->lease--;
+        return true;
+    }
+    if (atomic_load(&l->up) && e->untold + e->under_way >= l->credits[policy])
+        return false;
+    e->untold++;
+    return true;
+}
+
 static struct gcra take(struct rate_limits *l, enum policy policy, const uint8_t id[ID_LEN])
 {
     const struct quota *q = &l->quotas[policy];
@@ -197,64 +246,110 @@ static struct gcra take(struct rate_limits *l, enum policy policy, const uint8_t
     size_t set = set_of(l, policy, id);
     pthread_mutex_lock(lock_of(l, set));
     struct entry *e = claim(l, set, policy, id);
-    struct gcra g = gcra_take(q, now, &e->tat_ns);
-    if (g.allowed)
-        note(l, e, q, now);
+    int64_t tat = tat_of(e);
+    struct gcra g = gcra_take(q, now, &tat);
+    if (g.allowed) {
+        if (is_granted(l, e, policy)) {
+            e->own_ns = later(e->own_ns, now) + q->interval_ns;
+            e->shared_ns = later(e->shared_ns, now) + q->interval_ns;
+        } else {
+            g.allowed = false;
+            g.remaining++; /* it was not taken */
+            g.reset_ns = later(tat_of(e) - now, 0);
+            g.retry_ns = NS_A_SECOND;
+        }
+    }
+    note(l, e, now);
     pthread_mutex_unlock(lock_of(l, set));
     return g;
 }
 
 /* --- Redis --- */
 
+static void write_us(char *to, size_t size, int64_t ns)
+{
+    snprintf(to, size, "%.3f", (double)ns / 1000.0);
+}
+
 /* false: there is nothing to tell. */
 static bool take_untold(struct rate_limits *l, uint32_t index, struct told *ret)
 {
     struct entry *e = &l->entries[index];
+    const int64_t now = now_ns();
     pthread_mutex_lock(lock_of(l, index));
-    uint32_t untold = e->untold;
-    int policy = e->policy - 1;
-    e->untold = 0;
-    e->told_ns = now_ns(); /* or tried to: a Redis that is away is not asked at every request */
+    const int policy = e->policy - 1;
+    const bool idle = now - e->used_ns >= TELL_US * 1000;
+    const uint32_t given_back = idle ? e->lease : 0;
+    ret->untold = e->untold;
+    /* Who comes once needs no lease: the second request within a second asks for one. */
+    const bool asks = !idle && 2 * e->lease <= e->granted && (e->untold > 1 || !is_old(e, now));
+    const bool tells = e->untold > 0 || given_back > 0 || asks || (!idle && is_old(e, now));
+    if (tells) {
+        e->lease -= given_back;
+        e->under_way += e->untold;
+        e->untold = 0;
+        e->told_ns = now; /* or tried to: a Redis that is away is not asked at every request */
+    }
+    if (idle)
+        e->granted = 0;
     memcpy(ret->id, e->id, ID_LEN);
+    if (e->lease > 0 || tells) { /* looked at once more, a second from now */
+        pthread_mutex_lock(&l->lock);
+        add(&l->waiting, &e->waits, index);
+        pthread_mutex_unlock(&l->lock);
+    }
     pthread_mutex_unlock(lock_of(l, index));
-    if (untold == 0)
+    if (!tells)
         return false;
     char id[2 * ID_LEN + 1];
     sodium_bin2hex(id, sizeof id, ret->id, ID_LEN);
     ret->index = index;
-    ret->untold = untold;
     ret->policy = (uint8_t)policy;
     const struct quota *q = &l->quotas[policy];
     snprintf(ret->key, sizeof ret->key, "aether:limit:%s:%lld:%lld:%s", policies[policy].name, (long long)q->requests,
              (long long)q->window_s, id);
-    snprintf(ret->moved_us, sizeof ret->moved_us, "%.3f", (double)(untold * q->interval_ns) / 1000.0);
+    write_us(ret->moved_us, sizeof ret->moved_us, ((int64_t)ret->untold - (int64_t)given_back) * q->interval_ns);
+    write_us(ret->interval_us, sizeof ret->interval_us, q->interval_ns);
+    write_us(ret->window_us, sizeof ret->window_us, q->window_ns);
+    snprintf(ret->least, sizeof ret->least, "%u", asks ? (unsigned)l->credits[policy] : 0);
+    const char *const texts[] = { ret->key, ret->moved_us, ret->interval_us, ret->window_us, ret->least };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        ret->argv[i] = str_of(texts[i]);
     return true;
 }
 
+/* The TAT there contains what we have been granted and have not used, which is still to come. */
 static void learn(void *context, size_t i, const redisReply *reply)
 {
     struct rate_limits *l = context;
     const struct told *t = &l->batch[i];
-    if (reply->type != REDIS_REPLY_INTEGER)
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2)
         return;
     struct entry *e = &l->entries[t->index];
     pthread_mutex_lock(lock_of(l, t->index));
     if (is_of(e, t->policy, t->id)) { /* not displaced meanwhile */
-        int64_t tat = now_ns() + reply->integer * 1000 + e->untold * l->quotas[t->policy].interval_ns;
-        if (tat > e->tat_ns)
-            e->tat_ns = tat;
+        const int64_t interval_ns = l->quotas[t->policy].interval_ns;
+        const uint32_t granted = (uint32_t)reply->element[1]->integer;
+        e->lease += granted;
+        e->granted = granted;
+        e->shared_ns = now_ns() + reply->element[0]->integer * 1000 + ((int64_t)e->untold - e->lease) * interval_ns;
     }
     pthread_mutex_unlock(lock_of(l, t->index));
 }
 
-/* It was not sent. */
-static void take_back(struct rate_limits *l, const struct told *t)
+/* Nothing of it is under way any more; when it was not sent, it is still to be told. */
+static void settle(struct rate_limits *l, size_t count, bool sent)
 {
-    struct entry *e = &l->entries[t->index];
-    pthread_mutex_lock(lock_of(l, t->index));
-    if (is_of(e, t->policy, t->id))
-        e->untold += t->untold;
-    pthread_mutex_unlock(lock_of(l, t->index));
+    for (size_t i = 0; i < count; i++) {
+        const struct told *t = &l->batch[i];
+        struct entry *e = &l->entries[t->index];
+        pthread_mutex_lock(lock_of(l, t->index));
+        if (is_of(e, t->policy, t->id)) {
+            e->under_way -= t->untold < e->under_way ? t->untold : e->under_way; /* displaced, and back again */
+            e->untold += sent ? 0 : t->untold;
+        }
+        pthread_mutex_unlock(lock_of(l, t->index));
+    }
 }
 
 /* What is lost between here and there (it is not known what of it arrived) is not told again: rather too little. */
@@ -262,29 +357,38 @@ static err tell(struct rate_limits *l, size_t count)
 {
     err e = OK;
     for (size_t i = 0; i < count && e == OK; i++)
-        e = redis_add_script(l->redis, &tell_script, 1, 2,
-                             (struct str[]){ str_of(l->batch[i].key), str_of(l->batch[i].moved_us) });
-    if (e == OK)
-        return redis_flush(l->redis, learn, l);
-    for (size_t i = 0; i < count; i++)
-        take_back(l, &l->batch[i]);
+        e = redis_add_script(l->redis, &tell_script, 1, 5, l->batch[i].argv);
+    const bool sent = e == OK;
+    if (sent)
+        e = redis_flush(l->redis, learn, l);
+    settle(l, count, sent);
     return e;
+}
+
+static void say(struct rate_limits *l, bool up)
+{
+    bool was = atomic_exchange(&l->up, up);
+    if (up != was && up)
+        LOG(INFO, "limits are shared through Redis");
+    else if (up != was)
+        LOG(WARN, "limits are each gateway's own while Redis is away", F_ERR);
+    metrics_set(l->metrics, METRIC_LIMITS_SHARED, up);
 }
 
 static void tell_and_say(struct rate_limits *l, size_t count)
 {
-    if (count == 0)
-        return;
-    bool up = tell(l, count) == OK;
-    if (up != l->up && up)
-        LOG(INFO, "limits are shared through Redis");
-    else if (up != l->up)
-        LOG(WARN, "limits are each gateway's own while Redis is away", F_ERR);
-    l->up = up;
-    metrics_set(l->metrics, METRIC_LIMITS_SHARED, up);
+    if (count > 0)
+        say(l, tell(l, count) == OK);
 }
 
-/* All of a list, whose entries may be put in again from now on. */
+/* Whether there is a Redis is known before the first request comes. */
+static err first_contact(struct rate_limits *l)
+{
+    TRY(redis_add(l->redis, 1, (struct str[]){ STR("PING") }));
+    return redis_flush(l->redis, NULL, NULL);
+}
+
+/* All of a list, whose entries may be put in again from now on: into another one, or this does not end. */
 static void tell_all(struct rate_limits *l, struct indices *list, size_t flag)
 {
     uint32_t part[BATCH];
@@ -325,7 +429,12 @@ static void *run(void *argument)
         tell_all(l, &l->hurrying, offsetof(struct entry, hurries));
         if (clock_mono_us() < all_at_us)
             continue;
-        tell_all(l, &l->waiting, offsetof(struct entry, waits));
+        pthread_mutex_lock(&l->lock);
+        const struct indices empty = l->waited;
+        l->waited = l->waiting;
+        l->waiting = empty;
+        pthread_mutex_unlock(&l->lock);
+        tell_all(l, &l->waited, offsetof(struct entry, waits));
         all_at_us = clock_mono_us() + TELL_US;
     }
     return NULL;
@@ -333,18 +442,26 @@ static void *run(void *argument)
 
 /* --- life --- */
 
+static uint32_t credit_of(const struct quota *q)
+{
+    int64_t credit = later(q->requests / CREDIT_PART, CREDIT_MIN);
+    return (uint32_t)(credit < q->requests ? credit : q->requests);
+}
+
 err rate_limits_create(const struct config *config, struct metrics *metrics, struct rate_limits **ret)
 {
     struct rate_limits *l = mem_alloc(sizeof *l);
     l->metrics = metrics;
-    l->up = true; /* until it turns out otherwise; the gauge says 0 until then */
-    for (size_t i = 0; i < POLICIES; i++)
+    for (size_t i = 0; i < POLICIES; i++) {
         l->quotas[i] = quota_of(config_int(config, policies[i].requests), config_int(config, policies[i].window));
+        l->credits[i] = credit_of(&l->quotas[i]);
+    }
     crypto_shorthash_keygen(l->hash_key);
     for (size_t i = 0; i < LOCKS; i++)
         pthread_mutex_init(&l->locks[i], NULL);
     l->entries = mem_alloc(sizeof *l->entries * ENTRIES);
     l->waiting.items = mem_alloc(sizeof *l->waiting.items * ENTRIES);
+    l->waited.items = mem_alloc(sizeof *l->waited.items * ENTRIES);
     l->hurrying.items = mem_alloc(sizeof *l->hurrying.items * ENTRIES);
     pthread_mutex_init(&l->lock, NULL);
     pthread_condattr_t monotonic;
@@ -353,6 +470,7 @@ err rate_limits_create(const struct config *config, struct metrics *metrics, str
     pthread_cond_init(&l->wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
     l->redis = redis_create(config_text(config, "redis.url"), (int)config_int(config, "gateway.redis_timeout_ms"));
+    say(l, first_contact(l) == OK);
     if (pthread_create(&l->thread, NULL, run, l) != 0) {
         rate_limits_destroy(l);
         return err_set(FATAL, "the thread that shares limits could not be started; raise the limit of threads");
@@ -380,6 +498,7 @@ void rate_limits_destroy(struct rate_limits *l)
         pthread_mutex_destroy(&l->locks[i]);
     free(l->entries);
     free(l->waiting.items);
+    free(l->waited.items);
     free(l->hurrying.items);
     free(l);
 }

@@ -1,13 +1,18 @@
 /* rate_limits: how many requests one address, and one person, may send (GCRA, gcra.h), agreed between gateways through
  * Redis.
  *
- * Nobody waits for Redis. Each gateway decides by its own count, so that alone it is exact. What it lets through it
- * tells Redis from a thread of its own, in pipelines; one Lua script adds that to the key's TAT there and answers how
- * far it is ahead, which contains what the other gateways let through; the later TAT of the two is what counts from
- * then on. A key is told at once when it has not been for a second, or when an eighth of what was left of it has been
- * used since; what is untold then, once a second. So another gateway may be behind by an eighth of what is left, for a
- * second; near the end of a quota by one request. What came through too much is counted all the same and comes off what
- * follows. Redis away: each gateway's own count is the limit, nothing else changes.
+ * Nobody waits for Redis. Each gateway decides by what it knows, and a thread of its own asks Redis, in pipelines; one Lua
+ * script keeps the TAT of each key. A gateway lets through
+ *   - what Redis has granted it: a lease of requests that are in the TAT there before they come. It asks for the next one
+ *     when half of it is used: a quarter of what is left, at least a credit. One that is not used for a second is given
+ *     back;
+ *   - without a grant: a credit, which is an eighth of the quota, at least five. What came on credit is told to Redis at
+ *     once, and counts until Redis has answered;
+ *   - never more than its own count allows, whatever Redis says.
+ * So N gateways let through at most the quota and N credits, however slow the machine, the thread or Redis is, until
+ * Redis does not answer within gateway.redis_timeout_ms: then it is away, each gateway's own count is the limit, and the
+ * bound is N quotas. What came through too much is counted all the same and comes off what follows. A request for which
+ * neither lease nor credit is left is refused although something is left of the quota (RateLimit says so): Retry-After: 1.
  *
  * Keys live in a table of fixed size, sets of eight; a new key takes the place of the one that has used the least.
  * Whoever fills it with addresses displaces those who owe nothing, and what was told to Redis is not lost.
