@@ -258,7 +258,7 @@ class Run:
         known, said = self.tests[kind][name], os.path.join(FOLDER, "mutants.said")
         status = self.run_c(known, said)
         if status == 77 and not self.servers:
-            self.servers = self.resources.enter_context(servers(self.log))
+            self.servers = self.resources.enter_context(servers(self.log, "servers-of-mutants"))
             status = self.run_c(known, said)
         if status == 77:
             raise Failure(f"{test} is skipped: {last(said)}")

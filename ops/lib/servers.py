@@ -10,9 +10,9 @@ from state import REPOSITORY
 
 
 @contextlib.contextmanager
-def servers(log):
-    """Kafka, PostgreSQL and Redis, empty; yields what the C tests want to know of them."""
-    state = os.path.join(FOLDER, "servers")
+def servers(log, name="servers"):
+    """Kafka, PostgreSQL and Redis, empty; yields what the C tests want to know of them. `name`: of their folder."""
+    state = os.path.join(FOLDER, name)
     wipe(state, log)
     try:
         must([ops("up"), "--state", state, "--servers", "--port-base", "auto", "--no-install"], log, 300, "starting the servers")

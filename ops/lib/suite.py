@@ -43,8 +43,8 @@ def check(log):
     return result.add(gate.mutants(folder)).add(gate.tidy(folder)[0])
 
 
-def unit(log):
-    folder = asan_build(log)
+def unit(log, folder=None):
+    folder = folder or asan_build(log)
     with servers(log) as where:
         return meson_tests(folder, log, where, 4)
 
@@ -102,8 +102,8 @@ def release(log):
         wipe(state, log)
 
 
-def integration(log):
-    folder = asan_build(log)
+def integration(log, folder=None):
+    folder = folder or asan_build(log)
     result = pytest("integration", log, ["tests/integration"], {"AETHER_TEST_BUILD": folder}, 3000)
     return result.add(no_reports(STACK_LOGS))
 
@@ -124,6 +124,30 @@ PARTS = {
     "mutants": (mutants, "the faults of tests/mutants, one at a time: a test notices each (only with --long, or when named)"),
 }
 LONG = ("mutants",)
+COVERED = ("unit", "integration")
+
+
+# --- coverage ---
+
+def coverage_build(log):
+    """Counters of threads are added up atomically, or some would be lost. The counts of the last time are forgotten."""
+    folder = build("coverage", log, "--buildtype=debug", "-Db_coverage=true", "-Dc_args=-fprofile-update=atomic")
+    for place, _, files in os.walk(folder):
+        for name in files:
+            if name.endswith(".gcda"):
+                os.unlink(os.path.join(place, name))
+    return folder
+
+
+def coverage_report(folder, log):
+    """As HTML; returns gcovr's summary. Processes that tests kill have no time to write their counts."""
+    report = os.path.join(FOLDER, "coverage")
+    shutil.rmtree(report, ignore_errors=True)
+    os.makedirs(report)
+    summary = os.path.join(report, "summary")
+    must(["gcovr", "-j", str(os.cpu_count() or 1), "-r", REPOSITORY, "--object-directory", folder, "--exclude", "tests/", "--exclude", r"\.state.*",
+          "--gcov-ignore-parse-errors", "--html-details", os.path.join(report, "index.html"), "--txt", summary, folder], log, 900, "gcovr")
+    return f"{console.tail(summary, 2).splitlines()[0]}\n{os.path.join(report, 'index.html')}"
 
 
 def parse(argv):
@@ -135,6 +159,8 @@ def parse(argv):
     parser.add_argument("--list", action="store_true", help="lists the parts")
     parser.add_argument("--long", action="store_true", help=f"also {', '.join(LONG)}, which takes longer than all the others")
     parser.add_argument("--mutants", nargs="*", metavar="AREA|FILE", help="only the part mutants, and of these areas or files of tests/mutants")
+    parser.add_argument("--coverage", action="store_true",
+                        help=f"runs {' and '.join(COVERED)} (or the one that is named) on a build that counts, and writes an HTML report")
     parser.add_argument("--refresh", nargs="*", metavar="AREA|FILE", help="rewrites patches of tests/mutants that no longer apply to the letter")
     parser.add_argument("--no-install", action="store_true", help="installs no packages; says which are missing")
     return parser.parse_args(argv)
@@ -155,7 +181,16 @@ def main(argv):
         raise Failure(f"less than 4096 MB are free on the disk of {FOLDER}; make room and run this again")
     total = Result()
     began = time.monotonic()
-    if options.mutants is not None:
+    if options.coverage:
+        parts = options.parts or COVERED
+        if not set(parts) <= set(COVERED):
+            raise Failure(f"--coverage is of {' and '.join(COVERED)}")
+        log = os.path.join(LOGS, "coverage.log")
+        folder = coverage_build(log)
+        for name in parts:
+            total.add(run_part(name, folder))
+        print(coverage_report(folder, log))
+    elif options.mutants is not None:
         total.add(run_part("mutants", options.mutants))
     else:
         for name in options.parts or [name for name in PARTS if options.long or name not in LONG]:

@@ -162,6 +162,16 @@ START_TEST(a_wrong_value_is_named_with_its_source_and_what_is_allowed)
 }
 END_TEST
 
+START_TEST(the_bounds_of_a_number_and_of_a_text_are_allowed)
+{
+    ck_ok(load("--set", "gateway.deadline_ms=100", "--set", "gateway.name=12", "--set", "auth.jwt_secret=12345678"));
+    ck_assert_int_eq(config_int(config, "gateway.deadline_ms"), 100);
+    ck_ok(load("--set", "gateway.deadline_ms=60000", "--set", "gateway.name=12345678", "--set",
+               "auth.jwt_secret=1234567890123456"));
+    ck_assert_int_eq(config_int(config, "gateway.deadline_ms"), 60000);
+}
+END_TEST
+
 START_TEST(a_secret_is_never_in_a_message)
 {
     ck_fatal(load("--set", "auth.jwt_secret=hunter2"),
@@ -361,6 +371,7 @@ int main(void)
     tcase_add_test(t, the_last_set_of_a_name_counts);
     tcase_add_test(t, what_is_no_option_of_ours_stays_for_the_program);
     tcase_add_test(t, a_wrong_value_is_named_with_its_source_and_what_is_allowed);
+    tcase_add_test(t, the_bounds_of_a_number_and_of_a_text_are_allowed);
     tcase_add_test(t, a_secret_is_never_in_a_message);
     tcase_add_test(t, yes_and_no_have_many_names);
     tcase_add_test(t, what_must_be_given_is_asked_for);

@@ -116,11 +116,15 @@ START_TEST(the_process_tells_about_itself)
 }
 END_TEST
 
-#define EACH 100000
+#define THREADS 4
+#define EACH    500000 /* long enough that they meet on a busy machine, too */
+
+static pthread_barrier_t all_there;
 
 static void *count(void *context)
 {
     (void)context;
+    pthread_barrier_wait(&all_there);
     for (int i = 0; i < EACH; i++) {
         metrics_add(m, POSTED, 1);
         metrics_observe_us(m, LATENCY, i);
@@ -128,15 +132,17 @@ static void *count(void *context)
     return NULL;
 }
 
-START_TEST(no_count_of_two_threads_is_lost)
+START_TEST(no_count_of_several_threads_is_lost)
 {
-    pthread_t threads[2];
-    for (int i = 0; i < 2; i++)
+    pthread_t threads[THREADS];
+    pthread_barrier_init(&all_there, NULL, THREADS);
+    for (int i = 0; i < THREADS; i++)
         pthread_create(&threads[i], NULL, count, NULL);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
-    ck_assert_int_eq(metrics_read(m, POSTED), 2 * EACH);
-    ck_assert_int_eq(metrics_read(m, LATENCY), 2 * EACH);
+    pthread_barrier_destroy(&all_there);
+    ck_assert_int_eq(metrics_read(m, POSTED), THREADS * EACH);
+    ck_assert_int_eq(metrics_read(m, LATENCY), THREADS * EACH);
 }
 END_TEST
 
@@ -240,7 +246,7 @@ int main(void)
     tcase_add_test(t, rows_of_one_name_share_help_and_type);
     tcase_add_test(t, buckets_are_cumulative_and_include_their_bound);
     tcase_add_test(t, the_process_tells_about_itself);
-    tcase_add_test(t, no_count_of_two_threads_is_lost);
+    tcase_add_test(t, no_count_of_several_threads_is_lost);
     tcase_add_test(t, counting_allocates_nothing);
     tcase_add_test(t, metrics_are_served);
     tcase_add_test(t, what_is_not_there_is_404_and_what_is_not_allowed_405);

@@ -184,6 +184,28 @@ START_TEST(the_error_of_a_script_is_reject)
 }
 END_TEST
 
+START_TEST(what_heals_is_retry_and_what_does_not_is_fatal)
+{
+    static const struct redis_script fail = { "return redis.error_reply(ARGV[1] .. ' says the server')" };
+    static const struct {
+        const char *word;
+        err expected;
+    } replies[] = {
+        { "LOADING", RETRY },    { "BUSY", RETRY },       { "READONLY", RETRY },  { "OOM", RETRY },
+        { "MASTERDOWN", RETRY }, { "NOREPLICAS", RETRY }, { "MISCONF", RETRY },   { "TRYAGAIN", RETRY },
+        { "NOAUTH", FATAL },     { "NOPERM", FATAL },     { "WRONGPASS", FATAL }, { "WRONGTYPE", REJECT },
+        { "ERR", REJECT },       { "OOMPH", REJECT },
+    };
+    for (size_t i = 0; i < sizeof replies / sizeof *replies; i++) {
+        ck_ok(redis_add_script(r, &fail, 0, 1, (const struct str[]){ str_of(replies[i].word) }));
+        const err e = redis_flush(r, NULL, NULL);
+        ck_assert_msg(e == replies[i].expected, "%s is %s", replies[i].word, err_name(e));
+        ck_assert_ptr_nonnull(strstr(err_message(), replies[i].word));
+        ck_assert(redis_is_up(r));
+    }
+}
+END_TEST
+
 START_TEST(a_wrong_url_is_fatal)
 {
     static const char *const wrong[] = {
@@ -223,6 +245,7 @@ int main(void)
     tcase_add_test(t, a_large_pipeline_goes_through);
     tcase_add_test(t, pipelines_after_the_first_allocate_nothing_of_our_own);
     tcase_add_test(t, the_error_of_a_script_is_reject);
+    tcase_add_test(t, what_heals_is_retry_and_what_does_not_is_fatal);
     tcase_add_test(t, a_wrong_url_is_fatal);
     suite_add_tcase(suite, t);
 
