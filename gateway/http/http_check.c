@@ -36,6 +36,14 @@ bool http_is_token(struct str s)
     return s.len > 0 && is_all(s, IS_TOKEN);
 }
 
+bool http_is_idempotency_key(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] <= ' ' || s.ptr[i] >= 0x7f)
+            return false;
+    return s.len >= 1 && s.len <= 255;
+}
+
 bool http_equal_caseless(struct str a, struct str b)
 {
     return a.len == b.len && (a.len == 0 || strncasecmp(a.ptr, b.ptr, a.len) == 0);
@@ -409,14 +417,6 @@ static bool check_framing(const struct http_head *head, struct seen *seen, struc
     return true;
 }
 
-static bool is_idempotency_key(struct str key)
-{
-    for (size_t i = 0; i < key.len; i++)
-        if (key.ptr[i] <= ' ' || key.ptr[i] >= 0x7f)
-            return false;
-    return key.len >= 1 && key.len <= 255;
-}
-
 bool http_check(const struct http_head *head, char *path_buffer, struct http_facts *ret, struct http_fault *ret_fault)
 {
     struct seen seen = { 0 };
@@ -431,7 +431,7 @@ bool http_check(const struct http_head *head, char *path_buffer, struct http_fac
     ret->respond_async = seen.respond_async;
     if (seen.present[IDEMPOTENCY_KEY]) {
         ret->idempotency_key = trimmed(seen.values[IDEMPOTENCY_KEY]);
-        if (!is_idempotency_key(ret->idempotency_key))
+        if (!http_is_idempotency_key(ret->idempotency_key))
             return fault(ret_fault, "bad_header", "Idempotency-Key",
                          "must be 1 to 255 printable ASCII characters without spaces.");
     }

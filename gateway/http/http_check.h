@@ -48,6 +48,8 @@ bool http_query(struct str query, struct str name, char *buffer, struct str *ret
 
 /* Characters of an RFC 9110 token (section 5.6.2), at least one. */
 bool http_is_token(struct str s);
+/* 1 to 255 printable ASCII characters without spaces. */
+bool http_is_idempotency_key(struct str s);
 /* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */
 bool http_is_utf8(struct str s);
 /* application/json, alone or with charset=utf-8 (RFC 8259 knows no parameter, many clients send it). */

@@ -152,10 +152,17 @@ END_TEST
 
 START_TEST(bytes_that_are_no_text_are_refused)
 {
-    ck_assert(!check_bytes("{\"title\":\"a\0b\"}", 15));
-    ck_assert(!check_bytes("\0", 1));
-    ck_assert(!check_bytes("{}\0", 3));
-    ck_assert(!check_bytes("{\"title\":\"x\",\"count\":1\0}", 23));
+    static const char string[] = "{\"title\":\"a\0b\"}", nothing[] = "\0", behind[] = "{\"title\":\"x\"}\0",
+                      number[] = "{\"title\":\"x\",\"count\":1\0}", truth[] = "{\"title\":\"x\",\"loud\":true\0}";
+    const struct str texts[] = { { string, sizeof string - 1 },
+                                 { nothing, sizeof nothing - 1 },
+                                 { behind, sizeof behind - 1 },
+                                 { number, sizeof number - 1 },
+                                 { truth, sizeof truth - 1 } };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        ck_assert_msg(!check_bytes(texts[i].ptr, texts[i].len), "%s", texts[i].ptr);
+        ck_assert_msg(strstr(answer(), "it has a NUL byte"), "%s", answer());
+    }
 }
 END_TEST
 
