@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "gateway/gateway.h"
+#include "gateway/http/http_check.h"
 #include "gateway/http/json_arena.h"
 #include "gateway/http/route.h"
 #include "gateway/http/trace.h"
@@ -110,6 +111,13 @@ static struct str text_member(json_t *message, const char *name)
                                  : (struct str){ 0 };
 }
 
+/* Null is as good as nothing. */
+static bool has_member(json_t *message, const char *name)
+{
+    json_t *value = json_object_get(message, name);
+    return value && !json_is_null(value);
+}
+
 static void refuse(struct command *c, int status, const char *code, const char *field, const char *detail)
 {
     problem(&c->request, status, code, field, "%s", detail);
@@ -180,8 +188,8 @@ static void run(struct command *c)
         refuse(c, 400, "bad_path", "roomId", "must be a UUID in the form 8-4-4-4-12.");
         return;
     }
-    if (key.len > 255) {
-        refuse(c, 400, "invalid_body", "idempotencyKey", "may have at most 255 characters.");
+    if (has_member(c->message, "idempotencyKey") && !http_is_idempotency_key(key)) {
+        refuse(c, 400, "invalid_body", "idempotencyKey", "must be 1 to 255 printable ASCII characters without spaces.");
         return;
     }
     write_body(c, c->message);
@@ -334,8 +342,8 @@ void command_take(struct listener *l, struct str text)
     else if (!json_is_object(c->message))
         refuse(c, 400, "malformed_json", NULL,
                "A message is a JSON object: {\"do\":\"post\",\"roomId\":…,\"body\":{…}}.");
-    else if (ref.len > REF_MAX)
-        refuse(c, 400, "invalid_body", "ref", "may have at most 128 bytes.");
+    else if (has_member(c->message, "ref") && (!ref.ptr || ref.len > REF_MAX))
+        refuse(c, 400, "invalid_body", "ref", "must be a string of at most 128 bytes.");
     else if (!c->act)
         refuse(c, 400, "unknown_command", "do", "is one of post, read, typing, authenticate, resume.");
     else if (l->commands >= UNDER_WAY_MAX)

@@ -207,3 +207,35 @@ def test_a_body_nobody_asked_for_changes_nothing(urls, person):
     with Connection(urls[0]) as connection:
         connection.send(f"GET /api/v1/rooms HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {person.token}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
         assert connection.answer()[0] == 200 and is_open_for_more(connection)
+
+
+def said_of(reply):
+    return [error["field"] for error in (reply["body"] or {}).get("errors", [])]
+
+
+@pytest.mark.parametrize("member, good, bad", [
+    ("idempotencyKey", ["k", "!~" * 127 + "k", None], ["", " ", "a b", "tab\t", "a\0b", "\u00e4", "\x7f", "x" * 256, 7, True, ["k"], {"k": "k"}]),
+    ("roomId", [], ["", "none", "0" * 36, None, 7, ["x"]]),
+    ("body", [], [None, "text", 7, [], {}, {"body": ""}, {"body": "x", "more": 1}, {"body": "x" * 4001}]),
+])
+def test_a_command_over_the_socket_has_the_bounds_of_a_request(hear, ada, room, member, good, bad):
+    socket = hear(ada)
+    message = {"roomId": room, "body": {"body": "Hello"}}
+    for number, value in enumerate(good + bad):
+        reply = socket.ask("post", f"{member} {number}", **{**message, member: value})
+        if number < len(good):
+            assert reply["status"] == 201, (value, reply)
+        else:
+            assert reply["status"] == 400 and reply["body"]["code"] in ("invalid_body", "malformed_json", "bad_path"), (value, reply)
+            assert member == "body" or member in said_of(reply), (value, reply)
+    assert socket.ask("post", "as it should be", **message)["status"] == 201
+
+
+def test_a_name_for_a_reply_has_128_bytes_at_most(hear, ada, room):
+    socket = hear(ada)
+    assert socket.ask("typing", "r" * 128, roomId=room)["status"] == 204
+    for number, ref in enumerate(["r" * 129, "\u00e4" * 65, 7, ["r"]]):
+        socket.send({"do": "typing", "ref": ref, "roomId": room})
+        socket.wait(lambda heard, number=number: len([reply for reply in heard.of("reply") if "ref" not in reply]) > number)
+    for reply in [reply for reply in socket.of("reply") if "ref" not in reply]:
+        assert reply["status"] == 400 and said_of(reply) == ["ref"], reply
