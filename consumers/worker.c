@@ -265,6 +265,15 @@ static void leave(struct worker *w)
         LOG(WARN, "gateways are not told that nothing is decided here", F_ERR);
 }
 
+/* The first command need not wait for connections. What is away now is connected when it is needed. */
+static void connect_ahead(struct worker *w)
+{
+    for (size_t s = 0; s < w->stream_count; s++)
+        producer_expect(w->producer, w->definition->streams[s]->stream->events_topic);
+    if (redis_connect(w->redis) != OK || redis_connect(w->reply_redis) != OK)
+        LOG(DEBUG, "Redis is connected later", F_ERR);
+}
+
 err worker_start(struct worker *w)
 {
     const struct config *config = w->config;
@@ -304,6 +313,7 @@ err worker_start(struct worker *w)
     TRY(vault_create(config, &w->vault));
     TRY(codec_create(config, &w->codec));
     TRY(producer_create(config, name, false, delivered, w, &w->producer));
+    connect_ahead(w);
     TRY(recover_open(w));
     TRY(signals_open(w));
     TRY(migrate(w));

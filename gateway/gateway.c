@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "consumers/deciders.h"
 #include "gateway/accounts/password.h"
 #include "gateway/after.h"
 #include "gateway/commands/accepted.h"
@@ -142,6 +143,8 @@ static err start_log_threads(struct gateway *g)
 {
     g->dispatch = dispatch_create(g, (size_t)config_int(g->config, "dispatch.max_waiting"));
     TRY(producer_create(g->config, "aether-gateway", true, dispatch_delivered, g->dispatch, &g->producer));
+    for (const struct decider *d = deciders; d->stream; d++)
+        producer_expect(g->producer, d->stream->commands_topic);
     TRY(live_create(g, &g->live)); /* before the threads that look at it */
     return dispatch_start(g->dispatch);
 }

@@ -140,6 +140,13 @@ static bool pool_take(struct pool *p, struct entry *ret_first, struct request *r
     return true;
 }
 
+/* The first request of a thread need not wait for its connections. What is away now is connected when it is asked. */
+static void connect_ahead(struct pool_thread *thread)
+{
+    if (pg_connect(thread->pg) != OK || redis_connect(thread->redis) != OK)
+        LOG(DEBUG, "connected later", F_ERR);
+}
+
 static void *pool_loop(void *argument)
 {
     struct pool_member *member = argument;
@@ -147,6 +154,7 @@ static void *pool_loop(void *argument)
     struct entry first;
     struct request *requests[POOL_BATCH];
     size_t count;
+    connect_ahead(thread);
     if (member->pool->options.niceness > 0) /* of this thread alone, in Linux */
         (void)setpriority(PRIO_PROCESS, (id_t)gettid(), member->pool->options.niceness);
     while (pool_take(member->pool, &first, requests, &count)) {

@@ -35,6 +35,7 @@ static err conf_create(const struct handle_options *o, rd_kafka_conf_t **ret)
         { "queue.buffering.max.kbytes", "65536" },
         { "retry.backoff.ms", "50" },
         { "reconnect.backoff.max.ms", "250" },
+        { "enable.sparse.connections", "false" }, /* connected before the first append */
         /* How long a topic may be missing from metadata before its records fail: it was just made, or it is not there. */
         { "topic.metadata.propagation.max.ms", "2000" },
     }, fixed[] = {

@@ -295,6 +295,13 @@ static rd_kafka_topic_t *topic_get(struct producer *p, const char *name)
     return p->handle ? handle_find_topic(p->handle, name) : NULL;
 }
 
+void producer_expect(struct producer *p, const char *name)
+{
+    pthread_rwlock_rdlock(&p->lock);
+    (void)topic_get(p, name);
+    pthread_rwlock_unlock(&p->lock);
+}
+
 static err being_renewed(void)
 {
     return err_set(RETRY, "the Kafka producer is being renewed; try again");

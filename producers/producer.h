@@ -63,6 +63,9 @@ void producer_destroy(struct producer *p);
  * called). REJECT: too large. FATAL: topic or partition does not exist, not authorized. */
 MUST_CHECK err producer_append(struct producer *p, const struct append *append);
 
+/* Asks for the topic's leaders now, so that the first append to it need not wait for them. Waits for nothing. */
+void producer_expect(struct producer *p, const char *topic);
+
 /* Runs callbacks that are due, waiting at most timeout_ms for the first. Without own_thread only. */
 void producer_poll(struct producer *p, int timeout_ms);
 /* Runs callbacks (with own_thread: waits) until nothing is in flight. RETRY after timeout_ms. */

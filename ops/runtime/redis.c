@@ -276,6 +276,11 @@ static err ready(struct redis *r)
     return r->context ? OK : connect_now(r);
 }
 
+err redis_connect(struct redis *r)
+{
+    return ready(r);
+}
+
 /* --- commands --- */
 
 static void reserve(struct redis *r, size_t argc)

@@ -14,6 +14,7 @@ struct redis;
 struct redis *redis_create(const char *url, int timeout_ms);
 void redis_destroy(struct redis *r);
 bool redis_is_up(const struct redis *r);
+MUST_CHECK err redis_connect(struct redis *r); /* now, and not with the first command; nothing may be queued */
 
 /* Queues a command; arguments are binary-safe and copied into the output buffer. Nothing is sent before redis_flush.
  * After an error nothing is queued any more. */
