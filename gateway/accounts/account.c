@@ -18,7 +18,12 @@
         "website", SHAPE_TEXT, "A URL.", .nullable = true, .example = "\"https://example.org/ada\""                    \
     }
 #define ROLES_AND_TIME                                                                                                 \
-    { "roles", SHAPE_CHOICE, "What the person may do.", .choices = "user|moderator|admin", .list = true },             \
+    { "roles",                                                                                                         \
+      SHAPE_CHOICE,                                                                                                    \
+      "What the person may do.",                                                                                       \
+      .choices = "user|moderator|admin",                                                                               \
+      .enumeration = "AccountRole",                                                                                    \
+      .list = true },                                                                                                  \
     {                                                                                                                  \
         "createdAt", SHAPE_TIME, "Of the registration."                                                                \
     }

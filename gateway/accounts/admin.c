@@ -19,7 +19,7 @@ const struct body suspend_body = { "Suspend", suspend_fields };
 
 static const struct body_field roles_fields[] = {
     { "roles", FIELD_CHOICES, .required = true, .min = 1, .max = 3, .choices = "user|moderator|admin",
-      .doc = "All roles of the account from now on." },
+      .enumeration = "AccountRole", .doc = "All roles of the account from now on." },
     { 0 },
 };
 const struct body roles_body = { "Roles", roles_fields };
@@ -27,7 +27,8 @@ const struct body roles_body = { "Roles", roles_fields };
 /* --- GET /admin/users, GET /admin/users/{user} --- */
 
 const struct body_field admin_users_query[] = {
-    { "role", FIELD_CHOICE, .choices = "user|moderator|admin", .doc = "Those that have it." },
+    { "role", FIELD_CHOICE, .choices = "user|moderator|admin", .enumeration = "AccountRole",
+      .doc = "Those that have it." },
     { "suspended", FIELD_BOOL, .doc = "Those that are, or are not.", .example = "false" },
     { "q", FIELD_TEXT, .min = 1, .max = 100, .pattern = "name", .doc = "The beginning of a username or a name." },
     { "createdFrom", FIELD_TIME, .doc = "Not registered before." },

@@ -14,7 +14,7 @@ static const struct shape_field login_fields[] = {
     { "user", SHAPE_OBJECT, "Who is logged in.", .of = &own_account_shape },
     { "accessToken", SHAPE_TEXT, "For the header Authorization: Bearer …" },
     { "refreshToken", SHAPE_TEXT, "Good for one POST /auth/refresh." },
-    { "tokenType", SHAPE_CHOICE, "How to send it (RFC 6750).", .choices = "Bearer" },
+    { "tokenType", SHAPE_CHOICE, "How to send it (RFC 6750).", .choices = "Bearer", .enumeration = "TokenType" },
     { "expiresIn", SHAPE_INT, "Seconds that the access token is good for.", .example = "900" },
     { 0 },
 };

@@ -17,7 +17,8 @@
 
 static const struct shape_field operation_fields[] = {
     { "id", SHAPE_UUID, "Of the operation, which is that of its command." },
-    { "status", SHAPE_CHOICE, "What is known by now.", .choices = "pending|succeeded|failed" },
+    { "status", SHAPE_CHOICE, "What is known by now.", .choices = "pending|succeeded|failed",
+      .enumeration = "OperationStatus" },
     { "createdAt", SHAPE_TIME, "Of the request." },
     { "position", SHAPE_TEXT, "Succeeded: stream/partition@offset of the fact.", .optional = true, .nullable = true,
       .example = "\"rooms/1@3\"" },

@@ -159,15 +159,32 @@ static void paths(struct document *d)
 
 /* --- components --- */
 
+/* A set of choices that has a name is a schema of its own: clients have one type of it, wherever it occurs. */
+static void enum_component(struct document *d, const char *name, const char *choices)
+{
+    if (!name || !say_once(&d->names, name))
+        return;
+    json_key(&d->j, name);
+    schema_enum(&d->j, choices);
+}
+
+static void field_enums(struct document *d, const struct body_field *fields)
+{
+    for (const struct body_field *field = fields; field && field->name; field++)
+        enum_component(d, field->enumeration, field->choices);
+}
+
 static void shape_component(struct document *d, const struct shape *shape)
 {
     if (!say_once(&d->names, shape->name))
         return;
     json_key(&d->j, shape->name);
     schema_shape(&d->j, shape);
-    for (const struct shape_field *field = shape->fields; field->name; field++)
+    for (const struct shape_field *field = shape->fields; field->name; field++) {
+        enum_component(d, field->enumeration, field->choices);
         if (field->of)
             shape_component(d, field->of);
+    }
 }
 
 static void page_component(struct document *d, const struct shape *shape)
@@ -202,7 +219,9 @@ static void schemas(struct document *d)
         if (route->body && say_once(&d->names, route->body->name)) {
             json_key(j, route->body->name);
             schema_body(j, route->body);
+            field_enums(d, route->body->fields);
         }
+        field_enums(d, route->query);
         for (const struct route_answer *answer = route->answers; answer && answer->status; answer++) {
             if (answer->shape)
                 shape_component(d, answer->shape);

@@ -1,5 +1,7 @@
 #include "gateway/docs/openapi_schema.h"
 
+#include <stdio.h>
+
 #include "gateway/http/field.h"
 
 #define EXAMPLE_ID   "\"01a1fd93-167b-7643-bae4-8bc701e0721a\""
@@ -46,6 +48,22 @@ static void enum_of(struct json *j, const char *choices, bool nullable)
     json_close(j, ']');
 }
 
+/* The rest of the field stands beside it, as OpenAPI 3.1 allows. */
+static void enum_reference(struct json *j, const char *name)
+{
+    char path[96];
+    const int len = snprintf(path, sizeof path, "#/components/schemas/%s", name);
+    json_field_str(j, "$ref", (struct str){ path, (size_t)len });
+}
+
+void schema_enum(struct json *j, const char *choices)
+{
+    json_open(j, '{');
+    text(j, "type", "string");
+    enum_of(j, choices, false);
+    json_close(j, '}');
+}
+
 static void first_choice(struct json *j, const char *choices)
 {
     json_str(j, (struct str){ choices, strcspn(choices, "|") });
@@ -72,8 +90,12 @@ void schema_field(struct json *j, const struct body_field *field)
         [FIELD_TEXT] = "string",   [FIELD_UUID] = "string",   [FIELD_INT] = "integer", [FIELD_BOOL] = "boolean",
         [FIELD_CHOICE] = "string", [FIELD_CHOICES] = "array", [FIELD_TIME] = "string",
     };
+    const bool named = field->type == FIELD_CHOICE && field->enumeration && !field->nullable;
     json_open(j, '{');
-    type_of(j, types[field->type], field->nullable);
+    if (named)
+        enum_reference(j, field->enumeration);
+    else
+        type_of(j, types[field->type], field->nullable);
     if (field->type == FIELD_TEXT) {
         text_limits(j, field);
     } else if (field->type == FIELD_UUID) {
@@ -84,14 +106,17 @@ void schema_field(struct json *j, const struct body_field *field)
         text(j, "format", "int64");
         json_field_int(j, "minimum", field->min);
         json_field_int(j, "maximum", field->max);
-    } else if (field->type == FIELD_CHOICE) {
+    } else if (field->type == FIELD_CHOICE && !named) {
         enum_of(j, field->choices, field->nullable);
     } else if (field->type == FIELD_CHOICES) {
         json_key(j, "items");
-        json_open(j, '{');
-        text(j, "type", "string");
-        enum_of(j, field->choices, false);
-        json_close(j, '}');
+        if (field->enumeration) {
+            json_open(j, '{');
+            enum_reference(j, field->enumeration);
+            json_close(j, '}');
+        } else {
+            schema_enum(j, field->choices);
+        }
         json_field_int(j, "minItems", field->min);
         json_field_int(j, "maxItems", field->max);
         json_key(j, "uniqueItems");
@@ -217,6 +242,8 @@ static void shape_value(struct json *j, const struct shape_field *field)
             json_close(j, ']');
         }
         buf_finish(&reference);
+    } else if (field->type == SHAPE_CHOICE && field->enumeration && !nullable) {
+        enum_reference(j, field->enumeration);
     } else if (field->type != SHAPE_ANY) {
         type_of(j, types[field->type], nullable);
         if (formats[field->type])

@@ -8,6 +8,9 @@
 void schema_field(struct json *j, const struct body_field *field);
 void schema_field_example(struct json *j, const struct body_field *field);
 
+/* "public|private" */
+void schema_enum(struct json *j, const char *choices);
+
 /* The object's schema. */
 void schema_body(struct json *j, const struct body *body);
 void schema_body_example(struct json *j, const struct body *body);

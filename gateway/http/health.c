@@ -161,7 +161,7 @@ static bool is_serving(const struct request *r)
 }
 
 static const struct shape_field liveness_fields[] = {
-    { "status", SHAPE_CHOICE, "It answers, so it lives.", .choices = "ok" },
+    { "status", SHAPE_CHOICE, "It answers, so it lives.", .choices = "ok", .enumeration = "LiveStatus" },
     { "ready", SHAPE_BOOL, "Whether it can serve." },
     { 0 },
 };
@@ -169,7 +169,8 @@ const struct shape liveness_shape = { "Liveness", liveness_fields };
 
 #define READINESS                                                                                                      \
     {                                                                                                                  \
-        "status", SHAPE_CHOICE, "Whether it can serve.", .choices = "ready|not ready|stopping"                         \
+        "status", SHAPE_CHOICE, "Whether it can serve.", .choices = "ready|not ready|stopping",                        \
+                                                         .enumeration = "ReadyStatus"                                  \
     }
 static const struct shape_field missing_fields[] = {
     { "name", SHAPE_TEXT, "What it is.", .example = "\"workers\"" },
@@ -189,7 +190,7 @@ const struct shape readiness_shape = { "Readiness", readiness_fields };
 static const struct shape_field dependency_fields[] = {
     { "name", SHAPE_TEXT, "What it is.", .example = "\"postgres\"" },
     { "required", SHAPE_BOOL, "Whether nothing can be served without it." },
-    { "status", SHAPE_CHOICE, "Whether it answers.", .choices = "up|down" },
+    { "status", SHAPE_CHOICE, "Whether it answers.", .choices = "up|down", .enumeration = "DependencyStatus" },
     { "latencyMs", SHAPE_NUMBER, "How long it took to answer; null when down.", .nullable = true, .example = "0.4" },
     { "reason", SHAPE_TEXT, "Why it is down; null when up.", .nullable = true, .example = "null" },
     { 0 },

@@ -22,10 +22,11 @@ struct body_field {
     const char *choices; /* CHOICE, CHOICES: "public|private" */
     const char *pattern; /* NULL, or one of the named checks of body.c: "username", "email", "phone", … */
     const char *doc;
-    bool nullable;       /* null is as good as a value: "not given", in a PATCH (RFC 7396) "take it away" */
-    const char *example; /* JSON for OpenAPI: "\"Ada\"", "42"; NULL: made from the type */
-    bool secret;         /* a password or a token: every copy of it in the request's memory is wiped at the end */
-    const char *preset;  /* JSON: what it is when left out, for OpenAPI; NULL: not said */
+    bool nullable;           /* null is as good as a value: "not given", in a PATCH (RFC 7396) "take it away" */
+    const char *example;     /* JSON for OpenAPI: "\"Ada\"", "42"; NULL: made from the type */
+    bool secret;             /* a password or a token: every copy of it in the request's memory is wiped at the end */
+    const char *preset;      /* JSON: what it is when left out, for OpenAPI; NULL: not said */
+    const char *enumeration; /* CHOICE, CHOICES: the name of its schema in OpenAPI; as in shape.h */
 };
 
 struct body {

@@ -21,12 +21,13 @@ struct shape_field {
     const char *name; /* camelCase */
     enum shape_type type;
     const char *doc;
-    const char *choices;    /* CHOICE: "public|private" */
-    const struct shape *of; /* OBJECT */
-    bool list;              /* an array of these */
-    bool optional;          /* not always there; the others are in every answer */
-    bool nullable;          /* may be null */
-    const char *example;    /* JSON: "\"Ada\"", "42"; NULL: made from the type */
+    const char *choices;     /* CHOICE: "public|private" */
+    const struct shape *of;  /* OBJECT */
+    bool list;               /* an array of these */
+    bool optional;           /* not always there; the others are in every answer */
+    bool nullable;           /* may be null */
+    const char *example;     /* JSON: "\"Ada\"", "42"; NULL: made from the type */
+    const char *enumeration; /* CHOICE: the name of its schema in OpenAPI, "RoomKind"; one name, one set of choices */
 };
 
 struct shape {

@@ -6,7 +6,8 @@
 #include "gateway/resources.h"
 
 static const struct body_field role_fields[] = {
-    { "role", FIELD_CHOICE, .required = true, .choices = "admin|member|readOnly", .doc = "What they may do." },
+    { "role", FIELD_CHOICE, .required = true, .choices = "admin|member|readOnly", .enumeration = "GrantedRoomRole",
+      .doc = "What they may do." },
     { 0 },
 };
 const struct body member_role_body = { "MemberRole", role_fields };

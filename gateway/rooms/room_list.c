@@ -13,7 +13,7 @@
 
 const struct body_field rooms_query[] = {
     LIST_QUERY,
-    { "scope", FIELD_CHOICE, .choices = "visible|mine|public", .preset = "\"visible\"",
+    { "scope", FIELD_CHOICE, .choices = "visible|mine|public", .enumeration = "RoomScope", .preset = "\"visible\"",
       .doc = "Public rooms and one's own, one's own, or public ones." },
     { 0 },
 };

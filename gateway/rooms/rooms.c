@@ -12,7 +12,8 @@
 static const struct body_field create_room_fields[] = {
     { "name", FIELD_TEXT, .required = true, .min = 1, .max = 100, .pattern = "name",
       .doc = "What people call the room." },
-    { "kind", FIELD_CHOICE, .choices = "public|private", .doc = "Who may find and join it; public when left out." },
+    { "kind", FIELD_CHOICE, .choices = "public|private", .enumeration = "NewRoomKind",
+      .doc = "Who may find and join it; public when left out." },
     { 0 },
 };
 const struct body create_room_body = { "CreateRoom", create_room_fields };
@@ -21,7 +22,8 @@ const struct body create_room_body = { "CreateRoom", create_room_fields };
 static const struct shape_field room_fields[] = {
     { "id", SHAPE_UUID, "Of the room." },
     { "name", SHAPE_TEXT, "What people call it; empty when who named it has been erased.", .example = "\"Engines\"" },
-    { "kind", SHAPE_CHOICE, "Who may find and join it.", .choices = "public|private|direct" },
+    { "kind", SHAPE_CHOICE, "Who may find and join it.", .choices = "public|private|direct",
+      .enumeration = "RoomKind" },
     { "memberCount", SHAPE_INT, "People in it." },
     { "lastSeq", SHAPE_INT, "Number of its newest message; 0: none yet." },
     { "createdAt", SHAPE_TIME, "When it was opened." },
@@ -32,7 +34,7 @@ static const struct shape_field room_fields[] = {
     { "archivedAt", SHAPE_TIME, "When it was archived.", .optional = true },
     { "peerId", SHAPE_UUID, "In a direct conversation: the other person.", .optional = true },
     { "role", SHAPE_CHOICE, "One's own, where one is a member (one room, scope=mine).",
-      .choices = "owner|admin|member|readOnly", .optional = true },
+      .choices = "owner|admin|member|readOnly", .enumeration = "RoomRole", .optional = true },
     { "unreadCount", SHAPE_INT, "Messages that one has not read; likewise.", .optional = true },
     { "lastMessage", SHAPE_OBJECT, "The newest; null: there is none; likewise.", .of = &message_shape, .nullable = true,
       .optional = true },
@@ -43,7 +45,7 @@ const struct shape room_shape = { "Room", room_fields, .param = "room" };
 static const struct shape_field member_fields[] = {
     { "userId", SHAPE_UUID, "Who it is." },
     { "username", SHAPE_TEXT, "Empty when erased.", .example = "\"ada\"" },
-    { "role", SHAPE_CHOICE, "In this room.", .choices = "owner|admin|member|readOnly" },
+    { "role", SHAPE_CHOICE, "In this room.", .choices = "owner|admin|member|readOnly", .enumeration = "RoomRole" },
     { "joinedAt", SHAPE_TIME, "Since when." },
     { 0 },
 };

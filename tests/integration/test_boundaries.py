@@ -56,7 +56,7 @@ def resolved(document, schema):
         at, schema = schema["$ref"], document
         for name in at[2:].split("/"):
             schema = schema[name]
-    return schema
+    return {**schema, "items": resolved(document, schema["items"])} if "items" in schema else schema
 
 
 def text_of(name, schema, length):

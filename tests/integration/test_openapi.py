@@ -4,6 +4,7 @@ what it does not, follows its links from answer to request, and holds every answ
 import json
 import os
 import subprocess
+import uuid
 
 import pytest
 
@@ -33,6 +34,19 @@ def test_the_document_is_valid_openapi(openapi_tools, document, tmp_path):
                           timeout=120)
     assert done.returncode == 0, done.stdout
     assert document["openapi"].startswith("3.1")
+
+
+def test_two_people_talk_through_a_client_that_is_generated_from_the_document(openapi_tools, document, urls, tmp_path):
+    """Every schema has one name, or the generator warns and leaves out what it cannot name."""
+    (tmp_path / "openapi.json").write_text(json.dumps(document))
+    (tmp_path / "config.yml").write_text("post_hooks: []\n")  # its formatter's business is not ours
+    done = subprocess.run([os.path.join(openapi_tools, "openapi-python-client"), "generate", "--path", "openapi.json", "--config", "config.yml",
+                           "--output-path", "client", "--fail-on-warning"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          timeout=120)
+    assert done.returncode == 0 and "arning" not in done.stdout, done.stdout
+    talk = [os.path.join(openapi_tools, "python3"), "-B", os.path.join(FOLDER, "two_people.py"), urls[0], tmp_path / "client", uuid.uuid4().hex[:8], PASSWORD]
+    done = subprocess.run(talk, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout
 
 
 def test_every_problem_code_has_an_example(document):

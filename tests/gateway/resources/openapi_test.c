@@ -73,6 +73,67 @@ static void name_shape(const struct shape *shape)
         name_shape(field->of);
 }
 
+static struct {
+    const char *name, *choices;
+} enums[64];
+static size_t enum_count;
+
+static void name_enum(const char *name, const char *choices)
+{
+    if (!name)
+        return;
+    for (size_t i = 0; i < enum_count; i++)
+        if (strcmp(enums[i].name, name) == 0) {
+            ck_assert_msg(strcmp(enums[i].choices, choices) == 0, "two enums are named %s: %s, and %s", name, choices,
+                          enums[i].choices);
+            return;
+        }
+    enums[enum_count].name = name;
+    enums[enum_count++].choices = choices;
+}
+
+static void name_enums(const struct body_field *fields)
+{
+    for (const struct body_field *field = fields; field && field->name; field++) {
+        ck_assert_msg(!field->choices || field->enumeration, "%s: its choices have no name", field->name);
+        name_enum(field->enumeration, field->choices);
+    }
+}
+
+static void name_enums_of_shape(const struct shape *shape)
+{
+    for (const struct shape_field *field = shape->fields; field->name; field++) {
+        ck_assert_msg(!field->choices || field->enumeration, "%s.%s: its choices have no name", shape->name,
+                      field->name);
+        name_enum(field->enumeration, field->choices);
+        if (field->of)
+            name_enums_of_shape(field->of);
+    }
+}
+
+/* Generated clients have a type for each; without a name it is called after where it occurs, and two are called alike. */
+START_TEST(every_set_of_choices_has_a_name_of_its_own)
+{
+    for (const struct route *route = routes; route->path; route++) {
+        name_enums(route->query);
+        if (route->body)
+            name_enums(route->body->fields);
+        for (const struct route_answer *answer = route->answers; answer && answer->status; answer++)
+            if (answer->shape)
+                name_enums_of_shape(answer->shape);
+    }
+    for (const struct route *route = routes; route->path; route++) {
+        if (route->body)
+            is_named_before(route->body->name, route->body);
+        for (const struct route_answer *answer = route->answers; answer && answer->status; answer++)
+            name_shape(answer->shape);
+    }
+    for (size_t i = 0; i < enum_count; i++)
+        for (size_t k = 0; k < named_count; k++)
+            ck_assert_str_ne(enums[i].name, named[k].name);
+}
+END_TEST
+
 START_TEST(a_name_is_that_of_one_schema)
 {
     for (const struct route *route = routes; route->path; route++) {
@@ -124,6 +185,7 @@ static void add(TCase *tests)
     tcase_add_test(tests, every_route_says_what_it_answers);
     tcase_add_test(tests, every_problem_that_a_route_names_is_in_the_table);
     tcase_add_test(tests, a_name_is_that_of_one_schema);
+    tcase_add_test(tests, every_set_of_choices_has_a_name_of_its_own);
     tcase_add_test(tests, a_code_stands_once_in_the_table);
     tcase_add_test(tests, every_problem_has_the_title_of_its_status);
     tcase_add_test(tests, a_read_cannot_fail_as_a_command_does);
