@@ -2,17 +2,16 @@
 
 #include <librdkafka/rdkafka.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "gateway/gateway.h"
 #include "gateway/live/lane.h"
 #include "gateway/live/live.h"
 #include "gateway/live/position.h"
+#include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
 
-#define PAGE           500
-#define AHEAD_ATTEMPTS 20
-#define AHEAD_PAUSE_NS 5000000
+#define PAGE     500
+#define AHEAD_US 200000 /* how far the projection may be behind what a listener has seen */
 
 struct catch_up {
     struct request request; /* first; what the pool runs */
@@ -24,10 +23,11 @@ struct catch_up {
     int64_t *at, *seen; /* seen NULL: by number */
     struct feed_room *rooms;
     size_t room_count;
-    int64_t *after; /* a room: numbers above this one are still to be told */
-    int64_t left;   /* how many more are told at most */
-    int limit;      /* of the next page: as many as are likely to fit */
-    size_t most;    /* bytes of a page: live.max_pending_bytes */
+    int64_t *after;         /* a room: numbers above this one are still to be told */
+    int64_t left;           /* how many more are told at most */
+    int limit;              /* of the next page: as many as are likely to fit */
+    size_t most;            /* bytes of a page: live.max_pending_bytes */
+    int64_t ahead_until_us; /* so long it is looked again whether the projection has come; 0: not yet */
     bool under_way, abandoned;
     /* of the page that was read */
     struct frame *frames[PAGE];
@@ -166,21 +166,25 @@ static err snapshot_again(struct catch_up *c, struct pool_thread *thread)
     return OK;
 }
 
-static err wait_for_projection(struct catch_up *c, struct pool_thread *thread)
+/* Not here: one thread reads for all. So the page stays empty, and is asked for again behind those of others. */
+static err look_for_projection(struct catch_up *c, struct pool_thread *thread)
 {
-    for (int attempt = 0; is_ahead(c); attempt++) {
-        if (attempt == AHEAD_ATTEMPTS)
-            return err_set(RETRY, "a listener has seen more than there is");
-        nanosleep(&(struct timespec){ .tv_nsec = AHEAD_PAUSE_NS }, NULL);
-        TRY(snapshot_again(c, thread));
-    }
-    return OK;
+    int64_t now_us = clock_mono_us();
+    if (c->ahead_until_us == 0)
+        c->ahead_until_us = now_us + AHEAD_US;
+    if (now_us > c->ahead_until_us)
+        return err_set(RETRY, "a listener has seen more than there is");
+    return snapshot_again(c, thread);
 }
 
 static err read_page(struct catch_up *c, struct pool_thread *thread)
 {
-    if (!c->seen)
-        TRY(wait_for_projection(c, thread));
+    c->complete = false;
+    if (!c->seen && is_ahead(c)) {
+        TRY(look_for_projection(c, thread));
+        if (is_ahead(c))
+            return OK;
+    }
     struct feed_gap *gaps;
     struct feed_missed *missed;
     size_t count, *rooms;

@@ -80,7 +80,7 @@ struct live {
     atomic_uint turn;
     struct typing_memory *typing;
     struct tail *tail;
-    struct pool *admission;
+    struct pool *admission, *catching; /* of a thread each: who catches up does not keep others out */
     struct lane *lanes[LANES_MAX];
 };
 
@@ -93,7 +93,7 @@ struct gateway *live_gateway(const struct live *live)
 
 enum request_step live_read(struct request *r, pool_job *job)
 {
-    return pool_run(r->gateway->live->admission, r, job);
+    return pool_run(r->gateway->live->catching, r, job);
 }
 
 size_t live_max_message_bytes(const struct live *live)
@@ -383,6 +383,9 @@ static err live_fill(struct live *live)
         &(struct pool_options){
             .name = "live", .threads = 1, .queue = (int)config_int(config, "live.admission_queue"), .config = config },
         &live->admission));
+    TRY(pool_create(
+        &(struct pool_options){ .name = "catch-up", .threads = 1, .queue = live->max_connections, .config = config },
+        &live->catching));
     return tail_start(
         &(struct tail_options){
             .gateway = live->gateway,
@@ -436,6 +439,8 @@ void live_stop(struct live *live)
     tail_give_up(live->tail); /* the admission may wait for it */
     if (live->admission)
         pool_stop(live->admission);
+    if (live->catching)
+        pool_stop(live->catching);
     tail_stop(live->tail);
     live->tail = NULL;
     for (int i = 0; i < live->lane_count; i++)
@@ -449,6 +454,7 @@ void live_destroy(struct live *live)
         return;
     live_stop(live);
     pool_destroy(live->admission);
+    pool_destroy(live->catching);
     typing_memory_destroy(live->typing);
     tally_destroy(live->persons);
     tally_destroy(live->addresses);

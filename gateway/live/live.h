@@ -2,6 +2,7 @@
  *
  *   tail (one thread: Kafka to events) ─▶ lanes (threads with an epoll each: events to listeners)
  *   request (libmicrohttpd) ─▶ admission (a pool of one thread: ticket, snapshot) ─▶ a lane, with the socket
+ *   a lane ─▶ catching up (another one: what was missed, page by page, one at a time for each listener) ─▶ the lane
  *
  * Admission is where a storm of reconnects is slowed down: the pool takes up to 64 at once, which share one query, and
  * not more than live.admissions_per_s; those who find its queue full are told 503 with Retry-After. */
@@ -29,7 +30,7 @@ struct typing_memory *live_typing_memory(struct live *live);
 
 /* --- for the lanes --- */
 struct gateway *live_gateway(const struct live *live);
-/* Runs the job on the thread that admits. */
+/* Runs the job on the thread that reads for those who catch up; each has one there at most. */
 enum request_step live_read(struct request *r, pool_job *job);
 size_t live_max_message_bytes(const struct live *live);
 /* A listener begins (any thread): whether it may; only then it counts as one of its person and network. */

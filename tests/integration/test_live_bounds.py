@@ -91,6 +91,18 @@ def process_memory(url):
     return parse_metrics(http_get(url + "/metrics")[1].decode())["process_resident_memory_bytes"]
 
 
+def test_who_says_to_have_seen_what_is_not_there_keeps_nobody_out(url, ada, ben, room):
+    """Each is looked for until the projection might have come, 200 ms; all of them one after the other took half a minute."""
+    held = [feed.WebSocket(url, ada.token, "hold=true") for _ in range(150)]
+    for each in held:
+        each.send({"do": "resume", "since": {room: 1 << 40}})
+    began = time.monotonic()
+    feed.WebSocket(url, ben.token).break_off()
+    assert time.monotonic() - began < 5
+    for each in held:
+        assert each.wait_closed()[0] == 1013
+
+
 # --- connections ---
 
 
