@@ -50,11 +50,14 @@ static void random_post(struct arena *arena, uint32_t story, uint32_t room, uint
     c->suspended = any(3) == 0;
 }
 
-/* A command about somebody, of those that have a room and a person. */
-static void random_about(struct arena *arena, struct rooms_command *c, struct uuid room, struct uuid user)
+/* A command about somebody, of those that have a room and a person. Who comes and goes does so for themselves, mostly. */
+static void random_about(struct arena *arena, struct rooms_command *c, struct uuid room, struct uuid actor,
+                         struct uuid other)
 {
     const struct sealed reason = text_of(arena);
-    switch (any(12)) {
+    const uint32_t what = any(14);
+    const struct uuid user = (what == 1 || what >= 10) && any(8) ? actor : other;
+    switch (what) {
     case 0:
         c->type = ROOMS_TRANSFER_ROOM;
         c->transfer_room = (struct transfer_room){ .room_id = room, .user_id = user, .expected_version = -1 };
@@ -142,18 +145,22 @@ static void random_on(struct arena *arena, struct rooms_command *c, struct uuid 
     }
 }
 
+static uint32_t scheduled = 5; /* number of the newest */
+
 static void rooms_random(struct arena *arena, uint32_t story, struct any_record *ret)
 {
-    static uint32_t scheduled = 5;
     struct rooms_command *c = (struct rooms_command *)ret;
     const uint32_t nth = any(ROOMS);
-    const struct uuid room = id_of(story, 'r', nth), actor = id_of(story, 'p', any(PEOPLE));
-    const struct uuid user = any(3) ? actor : id_of(story, 'p', any(PEOPLE));
-    switch (any(5) ? 2 + any(18) : 0) {
+    /* The first person opens most rooms, and so can do most there. */
+    const uint32_t who = any(2) ? 0 : any(PEOPLE);
+    const struct uuid room = id_of(story, 'r', nth), actor = id_of(story, 'p', who);
+    const struct uuid user = id_of(story, 'p', any(8) ? (who + 1 + any(PEOPLE - 1)) % PEOPLE : who);
+    switch (any(8) ? 2 + any(18) : 0) {
     case 0:
     case 1:
         c->type = ROOMS_CREATE_ROOM;
-        c->create_room = (struct create_room){ .name = text_of(arena), .kind = (enum room_kind)any(3) };
+        c->create_room =
+            (struct create_room){ .name = text_of(arena), .kind = any(2) ? ROOM_KIND_PUBLIC : (enum room_kind)any(3) };
         if (c->create_room.kind == ROOM_KIND_DIRECT)
             c->create_room.peer_id = user;
         c->create_room.room_id = room;
@@ -185,7 +192,7 @@ static void rooms_random(struct arena *arena, uint32_t story, struct any_record 
     case 7:
     case 8:
     case 9:
-        random_about(arena, c, room, user);
+        random_about(arena, c, room, actor, user);
         break;
     case 10:
     case 11:
@@ -203,16 +210,35 @@ static void rooms_random(struct arena *arena, uint32_t story, struct any_record 
 }
 
 /* What is asked about a room, an actor and the next person; then about each of the first messages. */
-enum { ASKED_OF_ROOM = 14, ASKED_OF_MESSAGE = 7, ASKED_OF_PAIR = ASKED_OF_ROOM + SEQS * ASKED_OF_MESSAGE };
+enum { ASKED_OF_ROOM = 20, ASKED_OF_MESSAGE = 7, ASKED_OF_PAIR = ASKED_OF_ROOM + SEQS * ASKED_OF_MESSAGE };
 
-static void question_of_room(struct arena *arena, uint32_t what, struct uuid room, struct uuid actor, struct uuid next,
+static void question_of_room(uint32_t what, struct uuid room, struct uuid actor, struct uuid next, struct uuid newest,
                              struct rooms_command *c)
 {
     static const int types[] = { ROOMS_TRANSFER_ROOM,       ROOMS_CHANGE_ROLE,   ROOMS_INVITE_MEMBER,
                                  ROOMS_WITHDRAW_INVITATION, ROOMS_REMOVE_MEMBER, ROOMS_UNBAN_MEMBER,
                                  ROOMS_BAN_MEMBER };
-    (void)arena;
     switch (what) {
+    case 14:
+    case 15:
+    case 16:
+        c->type = ROOMS_SCHEDULE_MESSAGE;
+        c->schedule_message = (struct schedule_message){ .room_id = room,
+                                                         .message_id = id_of(0, 'q', 0),
+                                                         .send_at = 101000,
+                                                         .most_of_person = what == 14 ? 1 : 100,
+                                                         .most_of_room = what == 15 ? 2 : 100 };
+        return;
+    case 17:
+    case 18:
+        c->type = ROOMS_POST_MESSAGE;
+        c->post_message =
+            (struct post_message){ .room_id = room, .message_id = newest, .scheduled = true, .suspended = what == 18 };
+        return;
+    case 19:
+        c->type = ROOMS_CANCEL_SCHEDULED_MESSAGE;
+        c->cancel_scheduled_message = (struct cancel_scheduled_message){ .room_id = room, .message_id = newest };
+        return;
     case 0:
         c->type = ROOMS_CREATE_ROOM;
         c->create_room = (struct create_room){ .room_id = room };
@@ -274,8 +300,12 @@ static void question_of_message(uint32_t what, struct uuid room, struct uuid id,
     case 2:
     case 3:
         c->type = ROOMS_ADD_REACTION;
-        c->add_reaction =
-            (struct add_reaction){ .room_id = room, .message_id = id, .seq = seq, .emoji = emojis[what - 2] };
+        c->add_reaction = (struct add_reaction){ .room_id = room,
+                                                 .message_id = id,
+                                                 .seq = seq,
+                                                 .emoji = emojis[what - 2],
+                                                 .most_on_message = 2,
+                                                 .most_by_person = 2 };
         break;
     case 4:
         c->type = ROOMS_REMOVE_REACTION;
@@ -295,12 +325,14 @@ static void question_of_message(uint32_t what, struct uuid room, struct uuid id,
 static bool rooms_question(struct arena *arena, uint32_t story, uint32_t n, struct any_record *ret)
 {
     struct rooms_command *c = (struct rooms_command *)ret;
+    (void)arena;
     const uint32_t pair = n / ASKED_OF_PAIR, what = n % ASKED_OF_PAIR;
     if (pair >= ROOMS * PEOPLE)
         return false;
     const struct uuid room = id_of(story, 'r', pair / PEOPLE), actor = id_of(story, 'p', pair % PEOPLE);
     if (what < ASKED_OF_ROOM)
-        question_of_room(arena, what, room, actor, id_of(story, 'p', (pair + 1) % PEOPLE), c);
+        question_of_room(what, room, actor, id_of(story, 'p', (pair + 1) % PEOPLE),
+                         id_of(story, 's', scheduled - n % 5), c);
     else
         question_of_message((what - ASKED_OF_ROOM) % ASKED_OF_MESSAGE, room, message_of(story, pair / PEOPLE),
                             1 + (what - ASKED_OF_ROOM) / ASKED_OF_MESSAGE, c);

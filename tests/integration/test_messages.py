@@ -2,6 +2,7 @@
 
 import urllib.parse
 
+import client
 import pytest
 
 THUMB, FLAG, FAMILY = "👍", "🇦🇹", "👨‍👩‍👧‍👦"
@@ -110,6 +111,57 @@ def test_reactions_are_one_of_each_person_and_emoji(ada, ben, eve, room):
         refused(ben, "PUT", reaction(message, wrong), 400, "bad_path")
 
 
+def test_a_message_has_a_bounded_number_of_reactions(people, room):
+    ada, ben, *others = people[:6]
+    for person in others:
+        person.join(room)
+    message = ada.say(room, "What do you think?")
+    emojis = [chr(0x1F600 + i) for i in range(24)]
+    for i, emoji in enumerate(emojis[:20]):
+        send(people[i // 5], "PUT", reaction(message, emoji))
+    refused(ada, "PUT", reaction(message, emojis[20]), 409, "too_many_reactions")
+    refused(people[4], "PUT", reaction(message, emojis[20]), 409, "too_many_emojis")
+    send(people[4], "PUT", reaction(message, emojis[0]))
+    send(ada, "PUT", reaction(message, emojis[0]))  # has reacted so already
+    send(ada, "DELETE", reaction(message, emojis[1]))
+    send(people[4], "PUT", reaction(message, emojis[20]))
+    assert [(r["emoji"], r["count"]) for r in read(ben, message)["reactions"]][:2] == [(emojis[0], 2), (emojis[2], 1)]
+    assert len(read(ben, message)["reactions"]) == 20
+
+
+@pytest.mark.parametrize("text", ["x", "\u2764", "\U0001F408\u200D\U0001F355", "\U0001F1FD\U0001F1FD", THUMB * 2])
+def test_what_is_no_emoji_of_the_list_is_no_reaction(ada, room, text):
+    answer = ada.request("PUT", reaction(ada.say(room, "hi"), text))
+    assert (answer.status, answer.code, answer.json["errors"][0]["field"]) == (400, "bad_path", "emoji"), answer
+
+
+BLANK = ["  ", "\n\t", "\u200b\ufeff", "\u3164 \u00ad", "\U000E0061\ufe0f"]
+
+
+@pytest.mark.parametrize("text", BLANK)
+def test_nothing_to_see_is_no_message_no_name_and_no_topic(ada, room, text):
+    message = ada.say(room, "hi")
+    path = f"/rooms/{room}"
+    for method, where, body, field in (("POST", path + "/messages", {"body": text}, "body"),
+                                       ("POST", path + "/messages", {"body": text, "sendAt": client.later(3600)}, "body"),
+                                       ("POST", "/messages", {"body": text, "roomId": room}, "body"),
+                                       ("PUT", at(message), {"body": text}, "body"),
+                                       ("POST", "/rooms", {"name": text}, "name"),
+                                       ("PATCH", path, {"name": text}, "name"),
+                                       ("PATCH", path, {"topic": text}, "topic"),
+                                       ("PATCH", path, {"description": text}, "description")):
+        answer = ada.request(method, where, body)
+        assert (answer.status, answer.code, answer.json["errors"][0]["field"]) == (400, "invalid_body", field), (where, answer)
+    assert send(ada, "PATCH", path, {"topic": ""}, 200)
+    assert [m["body"] for m in ada.page(room)["items"]] == ["hi"]
+
+
+def test_a_blank_message_of_old_is_not_forwarded(stack, ada, room):
+    message = ada.say(room, "hi")
+    stack.sql("UPDATE messages.messages SET body = ' ' WHERE message_id = %s", (message["id"],))
+    refused(ada, "POST", at(message, "/forward"), 409, "blank_message", {"roomId": ada.room("Elsewhere")})
+
+
 def test_pins_are_listed_newest_first(ada, ben, room):
     said = [ben.say(room, f"line {i}") for i in range(3)]
     for message in (said[0], said[2]):
@@ -131,6 +183,11 @@ def test_who_is_named_is_known(ada, ben, eve, room):
     assert edited["mentions"] == [ben.user["id"]] == read(ben, message)["mentions"]
 
 
+def test_whoever_names_more_than_twenty_names_nobody(ada, ben, room):
+    assert ada.say(room, f"@{ben.username} " * 20)["mentions"] == [ben.user["id"]]
+    assert "mentions" not in ada.say(room, f"@{ben.username} " * 21)
+
+
 def test_a_forwarded_message_names_who_said_it_first(ada, ben, eve, room):
     message = ben.say(room, "It works")
     other, third = ada.room("Elsewhere"), ada.room("Further")
@@ -150,6 +207,15 @@ def test_a_message_of_another_room_is_not_found(ada, ben, eve, room):
     hidden = ada.say(ada.room("Cabin", kind="private"), "hush")
     for answer in (eve.get(at(hidden)), eve.insist("PUT", at(hidden), {"body": "?"}), eve.insist("DELETE", f"/messages/{hidden['id']}")):
         assert (answer.status, answer.code) == (404, "message_not_found"), answer
+
+
+def test_single_messages_of_a_public_room_are_for_members(ada, eve, room):
+    message = ada.say(room, "here")
+    for path in (at(message), at(message, "/versions"), at(message, "/thread"), f"/rooms/{room}/messages", f"/rooms/{room}/pins"):
+        answer = eve.get(path)
+        assert (answer.status, answer.code) == (403, "not_a_member"), (path, answer)
+    for method, path in (("PUT", at(message)), ("DELETE", at(message)), ("PUT", reaction(message, THUMB)), ("PUT", at(message, "/pin"))):
+        refused(eve, method, path, 403, "not_a_member", {"body": "?"} if path == at(message) and method == "PUT" else None)
 
 
 @pytest.mark.parametrize("character", ["a", "é", "e\u0301", THUMB, FAMILY])

@@ -147,6 +147,28 @@ def test_slow_mode_lets_plain_members_wait(ada, ben, room):
     assert ben.say(room, "second")["seq"] == 4
 
 
+def test_nobody_speaks_again_by_leaving_and_coming_back(ada, ben, room):
+    path = f"/rooms/{room}"
+    send(ada, "PATCH", path, {"slowModeSeconds": 3600}, 200)
+    ben.say(room, "first")
+    send(ben, "POST", path + "/leave")
+    ben.join(room)
+    answer = ben.post(path + "/messages", {"body": "second"})
+    assert (answer.status, answer.code) == (429, "slow_mode"), answer
+    send(ada, "PUT", f"{path}/members/{ben.user['id']}/role", {"role": "readOnly"})
+    send(ben, "POST", path + "/leave")
+    ben.join(room)
+    assert role_of(ada, room, ben) == "readOnly"
+    refused(ben, "POST", path + "/messages", 403, "read_only_member", {"body": "third"})
+    send(ada, "PUT", f"{path}/bans/{ben.user['id']}", {})
+    send(ada, "DELETE", f"{path}/bans/{ben.user['id']}")
+    ben.join(room)
+    assert role_of(ada, room, ben) == "readOnly"
+    send(ada, "PUT", f"{path}/members/{ben.user['id']}/role", {"role": "member"})
+    send(ada, "PATCH", path, {"slowModeSeconds": 0}, 200)
+    assert ben.say(room, "fourth")["seq"] == 2
+
+
 def test_without_a_token_nothing_of_a_room_is_told(urls, room):
     for method, path in (("PATCH", f"/rooms/{room}"), ("GET", f"/rooms/{room}/bans"), ("POST", f"/rooms/{room}/leave")):
         assert Client(urls).request(method, path, {} if method == "PATCH" else None).status == 401

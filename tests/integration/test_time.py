@@ -3,7 +3,7 @@
 import re
 import time
 
-from client import later
+from client import Person, later
 from conftest import HASTY_MS
 from stack import wait_until
 
@@ -95,6 +95,65 @@ def test_who_has_left_says_nothing_later(stack, ada, ben, room):
     stack.sql("UPDATE messages.scheduled SET send_at = now() WHERE message_id = %s", (message,))
     wait_until(lambda: not [s for s in ben.get("/scheduled?limit=100").json["items"] if s["roomId"] == room], 15, "it was given up")
     assert ada.page(room)["items"] == []
+
+
+def scheduled(person, room):
+    return [s for s in person.get("/scheduled?limit=100").json["items"] if s["roomId"] == room]
+
+
+def test_what_a_suspended_person_had_scheduled_is_not_said_and_says_so(stack, urls, ada, ben, admin, room):
+    person = Person(urls)
+    person.register()
+    person.join(room)
+    path, account = f"/rooms/{room}/messages", f"/admin/users/{person.user['id']}"
+    assert person.insist("POST", path, {"body": "Spam", "sendAt": later(3600)}).status == 201
+    assert ben.insist("POST", path, {"body": "Hello", "sendAt": later(3600)}).status == 201
+    assert "withheldAt" not in scheduled(person, room)[0]
+    assert admin.insist("POST", account + "/suspend", {"reason": "spam"}).status == 200
+    stack.sql("UPDATE messages.scheduled SET send_at = now() WHERE room_id = %s", (room,))
+    wait_until(lambda: ada.page(room)["items"], 15, "what Ben had to say")
+    wait_until(lambda: stack.sql("SELECT count(withheld_at) FROM messages.scheduled WHERE room_id = %s", (room,)) == [(1,)], 15, "withheld")
+    assert admin.insist("POST", account + "/reinstate").status == 200
+    person.login()
+    kept = scheduled(person, room)
+    assert [(s["body"], "withheldAt" in s) for s in kept] == [("Spam", True)]
+    assert ada.say(room, "next")["seq"] == 2, "it was not said"
+    assert person.insist("DELETE", f"/rooms/{room}/scheduled/{kept[0]['id']}").status == 204
+    assert scheduled(person, room) == []
+
+
+def test_what_an_erased_person_had_scheduled_does_not_stop_others(stack, urls, ada, ben, room):
+    person = Person(urls)
+    person.register()
+    person.join(room)
+    path = f"/rooms/{room}/messages"
+    assert person.insist("POST", path, {"body": "Gone", "sendAt": later(3600)}).status == 201
+    assert ben.insist("POST", path, {"body": "Hello", "sendAt": later(3600)}).status == 201
+    stack.sql("UPDATE vault.keys SET wrapped = NULL, erased_at = now() WHERE subject = %s", (person.user["id"],))
+    with stack.without("messages"):  # which have the key in memory
+        stack.sql("UPDATE messages.scheduled SET send_at = now() - '1 minute'::interval * (sender_id = %s)::int WHERE room_id = %s",
+                  (person.user["id"], room))
+    wait_until(lambda: [m["body"] for m in ada.page(room)["items"]] == ["Hello"], 30, "what Ben had to say")
+    wait_until(lambda: stack.sql("SELECT count(*) FROM messages.scheduled WHERE room_id = %s", (room,)) == [(0,)], 15, "nothing waits")
+
+
+def test_a_person_schedules_so_many_and_in_slow_mode_apart(stack, ada, ben, room):
+    path = f"/rooms/{room}/messages"
+    other = ada.room("Elsewhere")
+    ben.join(other)
+    first = ben.insist("POST", path, {"body": "one", "sendAt": later(3600)})
+    assert first.status == 201
+    stack.sql("INSERT INTO messages.scheduled (message_id, room_id, sender_id, partition, send_at, scheduled_at, reply_to, mentions_room,"
+              " mentions, body) SELECT gen_random_uuid(), %s, %s, 99, now() + '1 day', now(), 0, false, '', 'x' FROM generate_series(1, 99)",
+              (ada.user["id"], ben.user["id"]))  # in a room that is none: only their number counts
+    answer = ben.insist("POST", f"/rooms/{other}/messages", {"body": "two", "sendAt": later(3600)})
+    assert (answer.status, answer.code) == (409, "too_many_scheduled"), answer
+    stack.sql("DELETE FROM messages.scheduled WHERE partition = 99")
+    assert ada.insist("PATCH", f"/rooms/{room}", {"slowModeSeconds": 600}).status == 200
+    for seconds, status in ((3600 + 540, 429), (3600 - 540, 429), (3600 + 700, 201), (3600 - 700, 201)):
+        assert ben.request("POST", path, {"body": "later", "sendAt": later(seconds)}).status == status, seconds
+    for item in scheduled(ben, room):
+        assert ben.insist("DELETE", f"/rooms/{room}/scheduled/{item['id']}").status == 204
 
 
 def test_what_has_had_its_time_is_deleted(stack, ada, ben, room):
