@@ -69,11 +69,11 @@ static bool due_of_erased(struct any_record *command)
     return true;
 }
 
-static struct worker *timed(void)
+static struct worker *timed(const char *setting)
 {
     script.definition.due = due;
     script.definition.due_of_erased = due_of_erased;
-    return worker_of(0, NULL);
+    return worker_of(0, (const char *const[]){ setting, NULL });
 }
 
 static int64_t sent(void)
@@ -84,7 +84,7 @@ static int64_t sent(void)
 START_TEST(what_is_due_is_sent_until_none_is_left)
 {
     timer.at_once = AT_ONCE;
-    struct worker *w = timed();
+    struct worker *w = timed(NULL);
     turn_owning(&w, 1, w, SCRIPT_PARTITIONS);
     const int64_t began_us = clock_mono_us();
     timer.left = DUE;
@@ -99,11 +99,12 @@ END_TEST
 START_TEST(a_command_that_is_in_flight_is_not_sent_again)
 {
     timer.at_once = DUE;
-    struct worker *w = timed();
+    struct worker *w = timed("worker.batch_records=1"); /* so that most are in flight for a while */
     turn_owning(&w, 1, w, SCRIPT_PARTITIONS);
     timer.left = DUE;
-    counter.failing_folds = 3;
+    const int before = timer.asked;
     turn_until(&w, 1, "SELECT count(*) FROM counted", "40");
+    ck_assert_int_gt(timer.asked, before + 1);
     ck_assert_int_eq(sent(), DUE);
     ck_assert_str_eq(value_of("SELECT count(DISTINCT label) FROM counted"), "40");
     worker_end(w);
@@ -112,7 +113,7 @@ END_TEST
 
 START_TEST(who_has_nothing_due_is_asked_once_a_second)
 {
-    struct worker *w = timed();
+    struct worker *w = timed(NULL);
     turn_owning(&w, 1, w, SCRIPT_PARTITIONS);
     const int before = timer.asked;
     const int64_t began_us = clock_mono_us();
@@ -127,7 +128,7 @@ START_TEST(what_an_erased_person_had_due_does_not_stop_what_others_have)
 {
     timer.at_once = 1; /* it would be the first for ever */
     timer.erased = 1;
-    struct worker *w = timed();
+    struct worker *w = timed(NULL);
     turn_owning(&w, 1, w, SCRIPT_PARTITIONS);
     timer.left = 2;
     turn_until(&w, 1, "SELECT count(*) FROM counted", "2");
