@@ -307,7 +307,7 @@ static enum request_step message_repeat(struct request *r, struct pool_thread *t
     if (!found || at.body.len == 0)
         return dispatch_refused(r, thread, &rooms_stream, r->claims.user_id, message_forwarded);
     if (!text_is_visible(at.body)) { /* from before such messages were refused */
-        problem(r, 409, "blank_message", NULL, "There is nothing to see in the message.");
+        problem(r, 409, "blank_message", NULL, "The message has no visible characters.");
         return REQUEST_DONE;
     }
     /* What was forwarded before keeps its first sender. */
