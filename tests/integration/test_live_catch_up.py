@@ -110,6 +110,32 @@ def test_who_was_away_for_longer_than_the_window_is_told_from_the_projection(url
     heard.close()
 
 
+def test_what_was_changed_meanwhile_is_told_as_it_is_now(another_gateway, urls, ada):
+    """From the projection, by who was away for longer than the window; what was posted meanwhile, too, as it is now."""
+    dora, = client.register_people(urls, 1)
+    room = ada.room()
+    dora.join(room)
+    url = another_gateway({"live.window_events": 64})
+    heard = feed.WebSocket(url, dora.token)
+    seen = [ada.say(room, f"{i}") for i in range(3)]
+    heard.event("message.posted", roomId=room, number=3)
+    last_id = heard.last_id
+    heard.close()
+    assert ada.insist("PUT", f"/messages/{seen[0]['id']}", {"body": "edited"}).status == 200
+    late = ada.say(room, "posted meanwhile")
+    assert ada.insist("DELETE", f"/messages/{seen[1]['id']}").status in (200, 204)
+    assert ada.insist("PUT", f"/messages/{late['id']}", {"body": "and edited"}).status == 200
+    for i in range(100):
+        ada.say(room, "more than the window has")
+    heard = feed.WebSocket(another_gateway({"live.window_events": 64}), dora.token, "lastEventId=" + last_id)
+    heard.event("message.posted", roomId=room, number=104)
+    changed = {event["number"]: event["data"] for event in heard.of("message.changed", room)}
+    assert sorted(changed) == [1, 2] and changed[1]["body"] == "edited" and changed[2]["deletedAt"], changed
+    assert heard.numbers(room) == list(range(4, 105))
+    assert heard.event("message.posted", roomId=room, number=4)["data"]["body"] == "and edited"
+    heard.close()
+
+
 def follows_the_log(url):
     return parse_metrics(http_get(url + "/metrics")[1].decode())["aether_gateway_live_following"] == 1
 

@@ -139,9 +139,10 @@ def test_who_reads_slowly_slows_nobody_and_is_told_to_look(url, ada, ben, room, 
         buffered = buffered[-100:] + slow.socket.recv(65536)
 
 
-def test_what_is_told_of_the_past_is_not_dropped_by_the_next_event(another_gateway, ada, ben, room):
+@pytest.mark.parametrize("window", [512, 64], ids=["from the window", "from the projection"])
+def test_what_is_told_of_the_past_is_not_dropped_by_the_next_event(another_gateway, ada, ben, room, window):
     """Four hundred kilobytes wait for somebody who may fall behind by four, and reads slowly."""
-    url = another_gateway({"live.max_pending_bytes": 4096})
+    url = another_gateway({"live.max_pending_bytes": 4096, "live.window_events": window})
     heard = feed.WebSocket(url, ben.token)
     ada.say(room, "seen")
     heard.event("message.posted", roomId=room, number=1)

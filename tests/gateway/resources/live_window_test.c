@@ -93,6 +93,8 @@ START_TEST(a_position_comes_back_from_its_text)
     ck_assert(!position_parse((struct str){ text, len - 2 }, PARTITIONS, back));
     ck_assert(!position_parse(STR(""), PARTITIONS, back));
     ck_assert(!position_parse(STR("!!!!"), PARTITIONS, back));
+    ck_assert(position_parse(STR("AwABAg"), PARTITIONS, back));  /* 3: 0, 1, 2 */
+    ck_assert(!position_parse(STR("BAABAg"), PARTITIONS, back)); /* 4: 0, 1, 2 */
 }
 END_TEST
 
