@@ -138,6 +138,8 @@ START_TEST(a_path_is_decoded_once)
 {
     passes("GET /a%20b/%C3%A4/%2525/.. HTTP/1.1\r\nHost: a\r\n");
     ck_assert(str_equal(facts.path, STR("/a b/\xc3\xa4/%25/..")));
+    passes("GET /a+b HTTP/1.1\r\nHost: a\r\n");
+    ck_assert(str_equal(facts.path, STR("/a+b"))); /* a space in queries alone */
     target_fails("/%");
     target_fails("/%4");
     target_fails("/%zz");

@@ -14,6 +14,7 @@ static const struct route table[] = {
     { GET, "/rooms/{room}/members/{member}", "member" },
     { GET, "/users/me/{thing}", "my_thing" },
     { DELETE, "/users/{user}/sessions", "sessions" },
+    { GET, "/users/{user}/sessions/{session}", "session" },
     { GET, "/deep/{a}/{b}/{c}/{d}", "four" },
     { GET, "/deep/{a}/{b}/{c}/{d}/{e}", "five" },
     { GET, "/", "root" },
@@ -51,6 +52,9 @@ START_TEST(a_literal_segment_wins_and_the_search_goes_back)
     ck_assert_str_eq(find(DELETE, "/users/you/sessions"), "sessions");
     ck_assert_uint_eq(count, 1);
     ck_assert(str_equal(params[0], STR("you")));
+    ck_assert_str_eq(find(GET, "/users/me/sessions/s1"), "session"); /* not one of my things */
+    ck_assert_uint_eq(count, 2);
+    ck_assert(str_equal(params[0], STR("me")) && str_equal(params[1], STR("s1")));
 }
 END_TEST
 

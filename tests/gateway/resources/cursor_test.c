@@ -1,6 +1,7 @@
 /* Cursors: what comes back unchanged is accepted, nothing else is. */
 #include <sodium.h>
 
+#include "gateway/base64url.h"
 #include "gateway/cursor.h"
 #include "tests/suite.h"
 
@@ -81,11 +82,30 @@ START_TEST(a_position_may_have_any_length)
 }
 END_TEST
 
+START_TEST(no_byte_moves_between_a_position_and_its_list)
+{
+    struct cursors *c = cursors_create(key);
+    struct arena arena;
+    arena_init(&arena, 0);
+    struct str text = cursor_format_text(c, &arena, STR("bc"), STR("a")), back;
+    uint8_t bytes[18] = "ab";
+    char forged[BASE64URL_LEN(sizeof bytes) + 1];
+    uint8_t plain[17];
+    ck_assert(base64url_decode(text, plain, sizeof plain));
+    memcpy(bytes + 2, plain + 1, 16);
+    base64url_encode(bytes, sizeof bytes, forged);
+    ck_assert(!cursor_parse_text(c, &arena, STR("c"), str_of(forged), &back));
+    arena_finish(&arena);
+    cursors_destroy(c);
+}
+END_TEST
+
 static void add(TCase *tests)
 {
     tcase_add_test(tests, a_cursor_leads_back_to_its_position);
     tcase_add_test(tests, a_cursor_of_another_list_or_of_another_key_is_refused);
     tcase_add_test(tests, a_cursor_that_was_changed_or_cut_is_refused);
+    tcase_add_test(tests, no_byte_moves_between_a_position_and_its_list);
     tcase_add_test(tests, a_position_may_have_any_length);
 }
 
