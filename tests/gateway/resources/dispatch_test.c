@@ -4,6 +4,7 @@
 #include <sodium.h>
 #include <stdio.h>
 
+#include "consumers/operation.h"
 #include "consumers/rejection.h"
 #include "gateway/commands/accepted.h"
 #include "gateway/commands/dispatch.h"
@@ -68,11 +69,40 @@ void __wrap_replies_withdraw(struct replies *replies, struct uuid subject)
     seen.subject = subject;
 }
 
+static struct pool_thread thread;
+static struct outcome stored; /* of an earlier request */
+static int stored_count, looked;
+static err find_says;
+static struct uuid accepted_by; /* nil: nobody */
+
+err __wrap_operation_find(struct pg *pg, struct arena *arena, const char *worker, const struct uuid *ids, size_t count,
+                          struct outcome **ret, size_t *ret_count);
+err __wrap_operation_find(struct pg *pg, struct arena *arena, const char *worker, const struct uuid *ids, size_t count,
+                          struct outcome **ret, size_t *ret_count)
+{
+    (void)pg, (void)arena, (void)worker;
+    looked++;
+    ck_assert(count == 1 && uuid_equal(ids[0], r.command_id));
+    *ret = &stored;
+    *ret_count = (size_t)stored_count;
+    return find_says == OK ? OK : err_set(find_says, "no operations");
+}
+
+bool __wrap_accepted_find(struct accepted *a, struct pool_thread *t, struct uuid command_id, struct uuid *ret_actor,
+                          int64_t *ret_at);
+bool __wrap_accepted_find(struct accepted *a, struct pool_thread *t, struct uuid command_id, struct uuid *ret_actor,
+                          int64_t *ret_at)
+{
+    (void)a, (void)t, (void)command_id;
+    *ret_actor = accepted_by;
+    *ret_at = 1;
+    return !uuid_is_nil(accepted_by);
+}
+
 enum request_step __wrap_pool_run(struct pool *pool, struct request *request, pool_job *job);
 enum request_step __wrap_pool_run(struct pool *pool, struct request *request, pool_job *job)
 {
     (void)pool;
-    struct pool_thread thread = { 0 };
     seen.pooled++;
     if (job(request, &thread) == REQUEST_DONE)
         request_resume(request);
@@ -162,7 +192,11 @@ static void set_up_with_room_for(size_t waiting)
     ck_ok(codec_create(NULL, &codec));
     memset(&appended, 0, sizeof appended);
     memset(&seen, 0, sizeof seen);
-    seal_says[0] = seal_says[1] = vault_says = decode_says = OK;
+    seal_says[0] = seal_says[1] = vault_says = decode_says = find_says = OK;
+    stored_count = looked = 0;
+    accepted_by = uuid_nil;
+    memset(&thread, 0, sizeof thread);
+    arena_init(&thread.arena, 0);
     sealed = 0;
     memset(&r, 0, sizeof r);
     arena_init(&r.arena, 0);
@@ -186,6 +220,7 @@ static void tear_down(void)
     metrics_destroy(gateway.metrics);
     codec_destroy(codec);
     arena_finish(&r.arena);
+    arena_finish(&thread.arena);
     buf_finish(&r.response.body);
 }
 
@@ -575,6 +610,136 @@ START_TEST(a_fact_that_cannot_be_read_is_looked_up_later)
 }
 END_TEST
 
+/* --- a handler that refuses what came before --- */
+
+/* A refusal, for a reason that did not hold when the request came first. */
+static enum request_step refuse(void)
+{
+    r.response.header_count = 0;
+    problem(&r, 409, "room_archived", NULL, "Archived by now.");
+    return dispatch_refused(&r, &thread, &stream, somebody, then);
+}
+
+static void refusal_stands(void)
+{
+    ck_assert_int_eq(refuse(), REQUEST_DONE);
+    is_problem(409, "room_archived", NULL);
+    ck_assert(seen.then == 0 && seen.answered == 0);
+}
+
+static void store(int rejection)
+{
+    r.has_idempotency_key = true;
+    stored_count = 1;
+    stored = outcome_of(&r, rejection);
+    stored.at = r.received_at - 5;
+}
+
+START_TEST(a_refusal_without_a_key_stands_and_looks_for_nothing)
+{
+    store(ACCEPTED);
+    r.has_idempotency_key = false;
+    refusal_stands();
+    ck_assert_int_eq(looked, 0);
+}
+END_TEST
+
+START_TEST(a_refusal_of_what_never_came_before_stands)
+{
+    r.has_idempotency_key = true;
+    refusal_stands();
+    ck_assert_int_eq(looked, 1);
+}
+END_TEST
+
+START_TEST(a_refusal_of_a_repetition_is_its_first_outcome)
+{
+    store(ACCEPTED);
+    response_header(&r, "Retry-After", "5");
+    ck_assert_int_eq(refuse(), REQUEST_DONE);
+    ck_assert(seen.then == 1 && r.response.status == 201);
+    header_is("Idempotency-Replayed", "true");
+    header_is("Aether-Position", "things/3@9");
+    header_is("Retry-After", NULL);
+    store(ROOM_EXISTS);
+    ck_assert_int_eq(refuse(), REQUEST_DONE);
+    is_problem(409, "room_exists", NULL);
+    header_is("Idempotency-Replayed", "true");
+}
+END_TEST
+
+START_TEST(a_refusal_of_another_request_under_the_key_says_so)
+{
+    store(ACCEPTED);
+    stored.request_hash = STR("another request!");
+    ck_assert_int_eq(refuse(), REQUEST_DONE);
+    is_problem(422, "idempotency_key_reused", NULL);
+    ck_assert_int_eq(seen.then, 0);
+}
+END_TEST
+
+START_TEST(what_is_somebody_elses_or_was_parked_is_no_first_outcome)
+{
+    store(ACCEPTED);
+    stored.actor = other_id;
+    refusal_stands();
+    store(AGGREGATE_PARKED);
+    refusal_stands();
+    ck_assert_int_eq(looked, 2);
+}
+END_TEST
+
+START_TEST(a_refusal_of_what_is_under_way_says_so)
+{
+    r.has_idempotency_key = true;
+    send(&r);
+    ck_assert_int_eq(refuse(), REQUEST_DONE);
+    is_problem(409, "request_in_progress", "1");
+    ck_assert_uint_eq(dispatch_waiting(gateway.dispatch), 1);
+    outcome(ACCEPTED);
+}
+END_TEST
+
+START_TEST(a_refusal_of_what_was_accepted_is_accepted_again)
+{
+    r.has_idempotency_key = true;
+    accepted_by = other_id;
+    refusal_stands();
+    accepted_by = somebody;
+    ck_assert_int_eq(refuse(), REQUEST_SUSPENDED);
+    ck_assert(seen.answered == 1 && uuid_equal(seen.operation, r.command_id));
+}
+END_TEST
+
+START_TEST(a_refusal_that_cannot_be_looked_up_is_no_answer)
+{
+    r.has_idempotency_key = true;
+    find_says = RETRY;
+    ck_assert_int_eq(refuse(), REQUEST_DONE);
+    is_problem(503, "unavailable", "1");
+}
+END_TEST
+
+START_TEST(a_thread_that_may_not_block_looks_on_another_one)
+{
+    int state = 0;
+    store(ACCEPTED);
+    r.state = &state;
+    problem(&r, 409, "room_archived", NULL, "Archived by now.");
+    ck_assert_int_eq(dispatch_refused(&r, NULL, &stream, somebody, then), REQUEST_SUSPENDED);
+    ck_assert(seen.pooled == 1 && seen.then == 1 && seen.resumed == 1 && r.state == &state);
+}
+END_TEST
+
+START_TEST(who_is_erased_by_now_gets_the_first_outcome)
+{
+    store(ACCEPTED);
+    seal_says[0] = seal_says[1] = REJECT;
+    ck_assert_int_eq(send(&r), REQUEST_SUSPENDED);
+    ck_assert(seen.pooled == 1 && seen.then == 1 && r.response.status == 201 && appended.count == 0);
+}
+END_TEST
+
 START_TEST(who_still_waits_at_the_end_is_answered_accepted)
 {
     send(&r);
@@ -610,6 +775,16 @@ static void add(TCase *tests)
     tcase_add_test(tests, a_rejection_that_is_as_good_as_the_fact_goes_on_without_it);
     tcase_add_test(tests, a_key_made_for_nothing_is_taken_away_and_one_that_serves_stays);
     tcase_add_test(tests, a_fact_that_cannot_be_read_is_looked_up_later);
+    tcase_add_test(tests, a_refusal_without_a_key_stands_and_looks_for_nothing);
+    tcase_add_test(tests, a_refusal_of_what_never_came_before_stands);
+    tcase_add_test(tests, a_refusal_of_a_repetition_is_its_first_outcome);
+    tcase_add_test(tests, a_refusal_of_another_request_under_the_key_says_so);
+    tcase_add_test(tests, what_is_somebody_elses_or_was_parked_is_no_first_outcome);
+    tcase_add_test(tests, a_refusal_of_what_is_under_way_says_so);
+    tcase_add_test(tests, a_refusal_of_what_was_accepted_is_accepted_again);
+    tcase_add_test(tests, a_refusal_that_cannot_be_looked_up_is_no_answer);
+    tcase_add_test(tests, a_thread_that_may_not_block_looks_on_another_one);
+    tcase_add_test(tests, who_is_erased_by_now_gets_the_first_outcome);
     tcase_add_test(tests, who_still_waits_at_the_end_is_answered_accepted);
 }
 
