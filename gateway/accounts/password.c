@@ -123,6 +123,7 @@ static bool phc_parse(struct str text, struct phc *ret)
     memcpy(copy, text.ptr, text.len);
     copy[text.len] = '\0';
     int salt_at = 0;
+    /* NOLINTNEXTLINE(cert-err34-c): the widths keep the numbers in range */
     if (sscanf(copy, "$argon2id$v=19$m=%7u,t=%4u,p=%3u$%n", &ret->memory_kib, &ret->iterations, &ret->lanes,
                &salt_at) != 3 ||
         salt_at == 0 || ret->memory_kib > MAX_MEMORY)

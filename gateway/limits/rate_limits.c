@@ -510,7 +510,7 @@ static enum policy policy_of(const struct route *route, enum limit_by by)
     const char *path = route ? route->path : "";
     size_t i = 0;
     while (strncmp(path, paths[i].prefix, strlen(paths[i].prefix)) != 0 ||
-           (paths[i].strangers && route->auth != AUTH_NONE))
+           (paths[i].strangers && route && route->auth != AUTH_NONE))
         i++;
     return by == LIMIT_BY_ADDRESS ? paths[i].by_address : paths[i].by_user;
 }

@@ -45,7 +45,7 @@ struct listener *audience_person(struct audience *a, struct uuid id);
 
 void audience_add_person(struct audience *a, struct listener *l);
 /* Adding twice, and removing what is not there, do nothing. */
-void audience_join(struct audience *a, struct listener *l, struct uuid room);
+void audience_join(struct audience *a, struct listener *l, struct uuid id);
 void audience_leave(struct audience *a, struct listener *l, struct uuid room);
 bool audience_is_in(const struct listener *l, struct uuid room);
 /* From every room and its person. */

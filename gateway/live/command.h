@@ -18,4 +18,4 @@ struct command_verb {
 extern const struct command_verb command_verbs[]; /* ended by name NULL */
 
 /* On the lane's thread. */
-void command_take(struct listener *l, struct str message);
+void command_take(struct listener *l, struct str text);

@@ -28,4 +28,4 @@ enum websocket_state {
 /* Takes bytes from the connection. *socket is made and ended as needed. */
 enum websocket_state websocket_take(struct websocket **socket, const struct websocket_handlers *handlers, void *context,
                                     size_t max_message_bytes, struct str bytes);
-void websocket_destroy(struct websocket *socket); /* NULL is fine */
+void websocket_destroy(struct websocket *w); /* NULL is fine */

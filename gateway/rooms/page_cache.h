@@ -19,4 +19,4 @@ struct page_cache *page_cache_create(size_t bytes); /* 0: remembers nothing */
 void page_cache_destroy(struct page_cache *c);
 /* Appends the page to `out` when it is there. */
 bool page_cache_get(struct page_cache *c, const struct page_key *key, int64_t now_us, struct buf *out);
-void page_cache_put(struct page_cache *c, const struct page_key *key, int64_t now_us, struct str page);
+void page_cache_put(struct page_cache *c, const struct page_key *key, int64_t now_us, struct str text);

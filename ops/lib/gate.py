@@ -55,28 +55,38 @@ def mutants(build):
 def tidy(build, seconds=None):
     """Over every source that changed, or includes what changed, since clang-tidy had nothing to say of it; the newest first. With a limit
     of time it may leave some: their number is in the second result."""
-    known = read_json(TIDY_KNOWN) or {}
-    keys = tidy_keys(build)
-    waiting = sorted((path for path, key in keys.items() if known.get(path) != key), key=lambda path: -os.path.getmtime(os.path.join(REPOSITORY, path)))
+    known, keys, said = read_json(TIDY_KNOWN) or {}, tidy_keys(build), []
+    waiting = sorted((path for path, key in keys.items() if known.get(path) != key),
+                     key=lambda path: -os.path.getmtime(os.path.join(REPOSITORY, path)))
     deadline = time.monotonic() + seconds if seconds else None
-    running, said = {}, []
-    while waiting or running:
-        while waiting and len(running) < (os.cpu_count() or 1) and not (deadline and time.monotonic() > deadline):
-            path = waiting.pop(0)
-            running[path] = subprocess.Popen(["clang-tidy-14", "--quiet", "--warnings-as-errors=*", "-p", build, path], cwd=REPOSITORY,
-                                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment())
-        if not running:
-            break
-        path, process = next(iter(running.items()))
-        text, _ = process.communicate()
-        del running[path]
-        found = [f"{os.path.relpath(os.path.join(build, place), REPOSITORY) if place.startswith('..') else place}{rest}"
-                 for place, rest in re.findall(r"^(\S+?)(:\d+:\d+: (?:warning|error): .*)$", text, re.MULTILINE)]
-        if process.returncode == 0:
-            known[path] = keys[path]
-        said += [line.replace(REPOSITORY + "/", "") for line in found] or ([] if process.returncode == 0 else [f"{path}: clang-tidy-14 ended with status {process.returncode}"])
-    write_atomically(TIDY_KNOWN, json.dumps({path: key for path, key in known.items() if path in keys}))
+    running = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < (os.cpu_count() or 1) and not (deadline and time.monotonic() > deadline):
+                path = waiting.pop(0)
+                running[path] = subprocess.Popen(["clang-tidy-14", "--quiet", "--warnings-as-errors=*", "-p", build, path], cwd=REPOSITORY,
+                                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                                                 env=environment())
+            if not running:
+                break
+            path, process = next(iter(running.items()))
+            text, _ = process.communicate()
+            del running[path]
+            if process.returncode == 0:
+                known[path] = keys[path]
+            else:
+                said += tidy_words(text, build) or [f"{path}: clang-tidy-14 ended with status {process.returncode}"]
+    finally:
+        for process in running.values():
+            process.kill()
+        write_atomically(TIDY_KNOWN, json.dumps({path: key for path, key in known.items() if path in keys}))
     return each(sorted(set(said))), len(waiting)
+
+
+def tidy_words(text, build):
+    """The complaints, with their places as seen from the repository."""
+    return [os.path.relpath(os.path.normpath(os.path.join(build, place)), REPOSITORY) + rest
+            for place, rest in re.findall(r"^(\S+?)(:\d+:\d+: (?:warning|error): .*)$", text, re.MULTILINE)]
 
 
 def tidy_keys(build):
@@ -97,7 +107,7 @@ def tidy_keys(build):
         else:
             output = line.partition(": #deps")[0] if ": #deps" in line else None
             includes.setdefault(output, [])
-    checks = hash_of(os.path.join(REPOSITORY, ".clang-tidy"))
+    checks = "".join(hash_of(os.path.join(REPOSITORY, folder, ".clang-tidy")) for folder in ("", "tests", "ops/bench"))
     with open(os.path.join(build, "compile_commands.json")) as file:
         commands = json.load(file)
     keys = {}

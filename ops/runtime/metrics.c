@@ -152,6 +152,7 @@ static void read_stat(unsigned long long *ret_cpu, unsigned long long *ret_start
     const char *after_name = strrchr(text, ')'); /* the name may hold anything */
     unsigned long long user = 0, system = 0, start = 0;
     if (after_name &&
+        /* NOLINTNEXTLINE(cert-err34-c): the kernel has written it */
         sscanf(after_name, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %llu",
                &user, &system, &start) != 3)
         user = system = start = 0;
