@@ -42,7 +42,7 @@ static void forget_first(struct timers *t)
     t->first = first->next;
     if (!t->first)
         t->end = &t->first;
-    HASH_DEL(t->sent, first);
+    HASH_DEL(t->sent, first); /* NOLINT(clang-analyzer-core.NullDereference): it is in the table */
     free(first);
 }
 

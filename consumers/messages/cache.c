@@ -1,5 +1,6 @@
 #include "consumers/messages/cache.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "consumers/messages/row.h"
@@ -323,8 +324,9 @@ static err write_all(struct redis *redis, struct arena *arena, struct buf *scrat
     struct call *call = arena_alloc_raw(arena, sizeof *call);
     for (const struct room_write *room = w->first; room; room = room->next) {
         const struct span *span = w->spans;
-        while (span->partition != room->partition)
+        while (span && span->partition != room->partition)
             span = span->next;
+        assert(span); /* each room's partition has one */
         call->redis = redis;
         call->script = &script_write;
         call->keys = 3;

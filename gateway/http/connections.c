@@ -85,6 +85,7 @@ static err listen_on(struct connections *c, const struct addrinfo *address)
     struct sockaddr_storage bound = { 0 };
     socklen_t size = sizeof bound;
     getsockname(c->listening, (struct sockaddr *)&bound, &size);
+    /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): getsockname has filled it */
     c->port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
                                                 : ((struct sockaddr_in *)&bound)->sin_port);
     return OK;

@@ -279,7 +279,8 @@ class Run:
 
     def red_in_pytest(self, test):
         """On a stack of its own, emptied: what the last mutant did to the data must not be held against this one."""
-        status = run(["/usr/bin/python3", "-B", "-m", "pytest", "-v", "-x", "-p", "no:cacheprovider", os.path.join(TREE, test)], self.log, PY_SECONDS,
+        status = run(["/usr/bin/python3", "-B", "-m", "pytest", "-v", "-x", "-o", f"cache_dir={os.path.join(FOLDER, 'pytest')}", os.path.join(TREE, test)],
+                     self.log, PY_SECONDS,
                      environment(AETHER_TEST_BUILD=self.folder("c")))
         if status is None:  # nor may what it started
             run([os.path.join(TREE, "ops", "down"), "--state", os.path.join(TREE, ".state-test"), "--wipe", "--quiet"], self.log, 300)
