@@ -244,9 +244,9 @@ static void components(struct document *d)
     json_close(j, '}');
 }
 
-void openapi_render(const struct route *routes, struct buf *out)
+void openapi_render(const struct route *table, struct buf *out)
 {
-    struct document d = { .j = json_writer(out), .routes = routes };
+    struct document d = { .j = json_writer(out), .routes = table };
     struct json *j = &d.j;
     json_open(j, '{');
     text(j, "openapi", "3.1.0");

@@ -4,5 +4,5 @@
 
 #include "gateway/http/route.h"
 
-/* Appends the document. `routes` ends with a row whose path is NULL. */
-void openapi_render(const struct route *routes, struct buf *out);
+/* Appends the document. `table` ends with a row whose path is NULL. */
+void openapi_render(const struct route *table, struct buf *out);
