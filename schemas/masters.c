@@ -271,13 +271,14 @@ err masters_rewrap(const struct masters *m, struct pg *pg, struct arena *arena, 
         sodium_memzero(key, sizeof key);
     }
     if (e == OK && count > 0) {
-        *after = pg_uuid(rows, (int)count - 1, 0);
         args = pg_args(arena);
         pg_arg_array(&args, subjects);
         pg_arg_array(&args, was);
         pg_arg_array(&args, wrapped);
         pg_arg_int2(&args, (int16_t)newest->number);
         e = pg_query(pg, &sql_rewrap, &args, NULL);
+        if (e == OK)
+            *after = pg_uuid(rows, (int)count - 1, 0);
     }
     PQclear(rows);
     if (e == OK)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import xml.etree.ElementTree
 
 from ctests import SECOND_TRIES, no_reports
@@ -11,10 +12,14 @@ from running import FOLDER, LOGS, environment, run
 # The integration tests keep their stack in FOLDER itself.
 STACK_LOGS = os.path.join(FOLDER, "logs")
 
+# No test may count on what another has left: each run has an order of its own, of the files and of the tests in each.
+SEED = os.environ.get("AETHER_TEST_SEED") or str(random.randrange(1_000_000))
+
 
 def pytest(name, log, paths, env=None, seconds=1200):
     """What fails is tried once more, on a stack of its own: on a busy machine a test that kills and pauses servers may meet more than
     it meant to. What passes then is passed and named as unsteady; more than SECOND_TRIES failures are no accident."""
+    print(f"{'':<12} the order of the tests is that of AETHER_TEST_SEED={SEED}", flush=True)
     result, failed = pytest_once(name, log, paths, env, seconds)
     if not 0 < len(failed) <= SECOND_TRIES or result.failed > len(failed) or no_reports(STACK_LOGS).failed:
         return result
@@ -29,7 +34,8 @@ def pytest_once(name, log, paths, env, seconds):
     report = os.path.join(LOGS, f"{name}.xml")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(report)
-    status = run(["/usr/bin/python3", "-B", "-m", "pytest", "-v", "-p", "no:cacheprovider", f"--junitxml={report}", "--durations=30", *paths],
+    status = run(["/usr/bin/python3", "-B", "-m", "pytest", "-v", "-p", "no:cacheprovider", f"--junitxml={report}", "--durations=30",
+                  "--random-order-bucket=module", f"--random-order-seed={SEED}", *paths],
                  log, seconds, environment(**(env or {})))
     result, failed = Result(), []
     if os.path.exists(report):
