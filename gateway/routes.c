@@ -245,7 +245,9 @@ const struct route routes[] = {
       .problems = "subject_not_found version_not_found" },
     { GET, "/api/v1/health", "health_live", AUTH_NONE, NULL, health_live, "Whether this process lives.",
       .answers = ANSWERS({ 200, &liveness_shape }) },
-    { GET, "/api/v1/health/ready", "health_ready", AUTH_NONE, NULL, health_ready, "Whether it can serve: 200 or 503.",
+    { GET, "/api/v1/health/ready", "health_ready", AUTH_NONE, NULL, health_ready,
+      "Whether a command sent now would be decided at once: 200 or 503. A gateway that was ready stays so while "
+      "workers are missing.",
       .answers = ANSWERS({ 200, &readiness_shape }, { 503, &readiness_shape }) },
     { GET, "/api/v1/health/detailed", "health_detailed", AUTH_NONE, NULL, health_detailed,
       "What it depends on, each with status and latency.", .answers = ANSWERS({ 200, &health_shape }) },

@@ -11,7 +11,7 @@ enum health_need {
     HEALTH_OPTIONAL, /* without it the gateway is slower */
     HEALTH_REQUIRED, /* without it the gateway is not ready */
     /* Without it a gateway does not become ready. One that was ready stays so: it lacks in every gateway alike, and to
-     * turn all of them away would take the reads as well (ops/adr/0018-ready.md). */
+     * turn all of them away would take the reads as well (ops/adr/0019-ready.md). */
     HEALTH_TO_BEGIN,
 };
 

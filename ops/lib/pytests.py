@@ -34,7 +34,7 @@ def pytest_once(name, log, paths, env, seconds):
     report = os.path.join(LOGS, f"{name}.xml")
     with contextlib.suppress(FileNotFoundError):
         os.unlink(report)
-    status = run(["/usr/bin/python3", "-B", "-m", "pytest", "-v", "-p", "no:cacheprovider", f"--junitxml={report}", "--durations=30",
+    status = run(["/usr/bin/python3", "-B", "-m", "pytest", "-v", "-o", f"cache_dir={os.path.join(FOLDER, 'pytest')}", f"--junitxml={report}", "--durations=30",
                   "--random-order-bucket=module", f"--random-order-seed={SEED}", *paths],
                  log, seconds, environment(**(env or {})))
     result, failed = Result(), []
