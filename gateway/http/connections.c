@@ -41,7 +41,7 @@ static const struct {
 struct entry {
     connection_deadline deadline_us;
     bool open; /* under the lock */
-    /* Of the accepting thread, then of the one that serves it. */
+    /* Of the thread that serves it, from connections_opened to _closed; else under the lock. */
     bool proxied;           /* the peer is a configured proxy */
     bool counted;           /* in the tally, under `network` */
     struct address network; /* whose it is */
@@ -185,8 +185,11 @@ static bool count(struct connections *c, struct entry *entry, struct address cli
 static bool count_peer(struct connections *c, struct entry *entry, const struct sockaddr *peer)
 {
     struct address address = address_of_peer(peer);
+    pthread_mutex_lock(&c->lock);
     entry->proxied = proxies_contain(c->options.proxies, address);
-    return !c->addresses || entry->proxied || count(c, entry, address);
+    bool fits = !c->addresses || entry->proxied || count(c, entry, address);
+    pthread_mutex_unlock(&c->lock);
+    return fits;
 }
 
 static void take_in(struct connections *c, int fd, const struct sockaddr *peer)
@@ -345,10 +348,10 @@ void connections_closed(struct connections *c, connection_deadline *deadline)
     struct entry *entry = (struct entry *)deadline; /* its first member */
     pthread_mutex_lock(&c->lock);
     entry->open = false;
-    pthread_mutex_unlock(&c->lock);
     if (entry->counted)
         tally_give(c->addresses, entry->network.bytes);
     entry->counted = false;
+    pthread_mutex_unlock(&c->lock);
     atomic_fetch_sub_explicit(&c->count, 1, memory_order_relaxed);
     http_metrics_add(c->options.metrics, HTTP_CONNECTIONS, -1);
 }
