@@ -77,6 +77,42 @@ START_TEST(an_account_is_shown_with_its_e_mail_address_to_its_person_only)
 }
 END_TEST
 
+#define EVERYTHING_OWN                                                                                                 \
+    "{\"id\":\"01000000-0000-0000-7500-000000000002\",\"username\":\"anna\",\"email\":\"ann@example.org\","            \
+    "\"firstName\":\"Anna\",\"lastName\":\"Huber\",\"bio\":\"Likes \\\"tea\\\".\",\"location\":null,"                  \
+    "\"website\":\"https://example.org\",\"phone\":\"+4915112345678\",\"birthdate\":\"1999-12-31\","                   \
+    "\"locale\":\"de-AT\",\"timeZone\":\"Europe/Vienna\",\"roles\":[\"user\",\"admin\"],"                              \
+    "\"createdAt\":\"2026-01-01T12:00:00.123Z\""
+#define EVERYTHING_PUBLIC                                                                                              \
+    "{\"id\":\"01000000-0000-0000-7500-000000000002\",\"username\":\"anna\",\"firstName\":\"Anna\","                   \
+    "\"lastName\":\"Huber\",\"bio\":\"Likes \\\"tea\\\".\",\"location\":null,\"website\":\"https://example.org\","     \
+    "\"roles\":[\"user\",\"admin\"],\"createdAt\":\"2026-01-01T12:00:00.123Z\"}"
+
+START_TEST(an_account_with_everything_is_shown_to_each_audience_as_it_may_see_it)
+{
+    registered(2, "ann", "ann@example.org", 1, 2);
+    profile(2, 2, "Anna", "Huber");
+    renamed(2, 3, "anna", 3, 1);
+    given_role(2, 4, STR("admin"));
+    suspended(2, 9, NOON + DAY, 1);
+    const struct account_view a = found(2);
+    static const char *const wanted[] = {
+        [ACCOUNT_PUBLIC] = EVERYTHING_PUBLIC,
+        [ACCOUNT_OWN] = EVERYTHING_OWN "}",
+        [ACCOUNT_ADMINISTRATION] = EVERYTHING_OWN ",\"version\":4,\"suspended\":{\"reason\":\"spam\","
+                                                  "\"at\":\"2026-01-01T12:00:00.130Z\","
+                                                  "\"until\":\"2026-01-02T12:00:00.123Z\"}}",
+    };
+    for (int audience = ACCOUNT_PUBLIC; audience <= ACCOUNT_ADMINISTRATION; audience++) {
+        struct buf out = { 0 };
+        struct json j = json_writer(&out);
+        account_json(&j, &a, (enum account_audience)audience);
+        ck_assert_str_eq(rendered(&out), wanted[audience]);
+        buf_finish(&out);
+    }
+}
+END_TEST
+
 START_TEST(what_is_typed_into_a_login_form_is_trimmed_and_folded)
 {
     ck_assert(str_equal(username_normalise(&arena, STR("  Ann.B-2 ")), STR("ann.b-2")));
@@ -268,6 +304,7 @@ int main(void)
     tcase_add_test(views, an_account_is_found_by_id_username_and_e_mail);
     tcase_add_test(views, an_erased_account_has_no_texts_and_everybody_is_a_user);
     tcase_add_test(views, usernames_come_in_the_order_of_the_ids);
+    tcase_add_test(views, an_account_with_everything_is_shown_to_each_audience_as_it_may_see_it);
     tcase_add_test(views, an_account_is_shown_with_its_e_mail_address_to_its_person_only);
     tcase_add_test(views, what_is_typed_into_a_login_form_is_trimmed_and_folded);
     tcase_add_test(views, later_facts_change_what_they_are_about);

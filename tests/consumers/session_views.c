@@ -38,6 +38,10 @@ START_TEST(sessions_that_are_live_are_listed_newest_first)
     ck_assert_uint_eq(count, 0);
     ck_assert_int_eq(session_list(db.pg, &arena, id('u', 2), NOON, 0, uuid_nil, 10, &views, &count), OK);
     ck_assert_uint_eq(count, 0);
+    ck_assert_int_eq(session_list(db.pg, &arena, id('u', 1), NOON + 1, NOON - 1, uuid_nil, 10, &views, &count), OK);
+    ck_assert_uint_eq(count, 2);
+    ck_assert_int_eq(session_list(db.pg, &arena, id('u', 1), NOON + 1, NOON, uuid_nil, 10, &views, &count), OK);
+    ck_assert_msg(count == 0, "what began then or earlier is too old");
 }
 END_TEST
 

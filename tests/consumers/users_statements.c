@@ -53,6 +53,42 @@ START_TEST(a_load_that_fails_leaves_nothing_behind_that_looks_like_an_answer)
 }
 END_TEST
 
+static int steps_back(int user)
+{
+    static const struct str user_role = { "user", 4 };
+    const struct stream_worker *worker = users_definition.streams[0];
+    const struct accounts_command roles = { ACCOUNTS_SET_ROLES,
+                                            .set_roles = { .meta = { .actor = id('u', user), .at = NOON + DAY },
+                                                           .user_id = id('u', user),
+                                                           .roles = { &user_role, 1 } } };
+    const struct any_record *const records[] = { (const struct any_record *)&roles };
+    void *state = worker->state_create();
+    ck_ok(worker->load(state, db.pg, &arena, records, 1, false));
+    struct accounts_fact fact = { 0 };
+    const int got = worker->decide(state, records[0], (struct any_record *)&fact);
+    worker->state_destroy(state);
+    return got;
+}
+
+START_TEST(who_else_administrates_is_loaded_with_whether_they_are_suspended)
+{
+    registered(1, "ann", "a", 1, 2);
+    registered(2, "bob", "b", 3, 4);
+    given_role(1, 2, STR("admin"));
+    ck_assert_int_eq(steps_back(1), LAST_ADMIN);
+    given_role(2, 2, STR("admin"));
+    ck_assert_int_eq(steps_back(1), ACCEPTED);
+    suspended(2, 1, 0, 1);
+    ck_assert_int_eq(steps_back(1), LAST_ADMIN);
+    reinstated(2, 1);
+    ck_assert_int_eq(steps_back(1), ACCEPTED);
+    suspended(2, 1, NOON + DAY + 1, 2);
+    ck_assert_int_eq(steps_back(1), LAST_ADMIN);
+    suspended(2, 1, NOON + DAY, 3);
+    ck_assert_msg(steps_back(1) == ACCEPTED, "it is over by then");
+}
+END_TEST
+
 /* So that the statements are prepared on this connection. */
 static void ask_load_and_fold_everything(void)
 {
@@ -178,6 +214,7 @@ int main(void)
     tcase_add_checked_fixture(views, users_setup, users_teardown);
     tcase_add_test(views, two_people_may_exchange_names_within_one_batch);
     tcase_add_test(views, a_load_that_fails_leaves_nothing_behind_that_looks_like_an_answer);
+    tcase_add_test(views, who_else_administrates_is_loaded_with_whether_they_are_suspended);
     tcase_add_test(views, every_statement_walks_over_indexes);
     suite_add_tcase(suite, views);
     return suite_run(suite);

@@ -1,4 +1,6 @@
 /* What is known of sessions: asked for once when it is due, never believed longer than promised. */
+#include <pthread.h>
+
 #include <stdio.h>
 
 #include "gateway/tokens/access.h"
@@ -88,12 +90,43 @@ START_TEST(more_sessions_than_it_holds_are_asked_for_and_never_mixed_up)
 }
 END_TEST
 
+#define THREADS 4
+
+static void *ask_and_tell(void *mixed_up)
+{
+    for (unsigned i = 0; i < 4000; i++) {
+        const unsigned n = i % 16 + 1;
+        enum access_state found;
+        uint32_t with;
+        if (access_recall(memory, session_number(n), START + i, &found, &with))
+            *(int *)mixed_up += with != n;
+        else
+            access_remember(memory, session_number(n), START + i, ACCESS_LIVE, n);
+    }
+    return NULL;
+}
+
+/* What TSan sees is the test. */
+START_TEST(threads_that_ask_for_the_same_sessions_do_not_mix_them_up)
+{
+    pthread_t threads[THREADS];
+    int mixed_up[THREADS] = { 0 };
+    for (int i = 0; i < THREADS; i++)
+        pthread_create(&threads[i], NULL, ask_and_tell, &mixed_up[i]);
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        ck_assert_int_eq(mixed_up[i], 0);
+    }
+}
+END_TEST
+
 static void add(TCase *tests)
 {
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, what_was_found_holds_until_it_is_due);
     tcase_add_test(tests, one_asks_and_the_others_go_on_for_as_long_again);
     tcase_add_test(tests, the_newest_finding_counts_in_whatever_order_they_come);
+    tcase_add_test(tests, threads_that_ask_for_the_same_sessions_do_not_mix_them_up);
     tcase_add_test(tests, more_sessions_than_it_holds_are_asked_for_and_never_mixed_up);
 }
 

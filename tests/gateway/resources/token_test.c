@@ -1,4 +1,6 @@
 /* Access tokens: what is accepted, and every way to forge one that we know of. */
+#include <pthread.h>
+
 #include <sodium.h>
 #include <stdio.h>
 
@@ -314,6 +316,40 @@ START_TEST(a_secret_that_is_too_short_or_no_base64_is_named)
 }
 END_TEST
 
+#define THREADS 4
+
+static struct str shared_tokens[32];
+
+/* All of them before any is remembered, so that they are remembered at once, and read meanwhile. */
+static void *check_many(void *wrong)
+{
+    for (int round = 0; round < 20; round++)
+        for (int i = 0; i < 32; i++) {
+            struct claims ret;
+            *(int *)wrong += token_check(tokens, shared_tokens[i], NOW, &ret) != OK || ret.session_id.bytes[15] != i;
+        }
+    return NULL;
+}
+
+/* What TSan sees is the test. */
+START_TEST(threads_that_check_the_same_tokens_do_not_mix_them_up)
+{
+    for (int i = 0; i < 32; i++) {
+        struct claims c = claims;
+        c.session_id.bytes[15] = (uint8_t)i;
+        ck_assert_int_eq(token_issue(tokens, &c, NOW, &arena, &shared_tokens[i]), OK);
+    }
+    pthread_t threads[THREADS];
+    int wrong[THREADS] = { 0 };
+    for (int i = 0; i < THREADS; i++)
+        pthread_create(&threads[i], NULL, check_many, &wrong[i]);
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        ck_assert_int_eq(wrong[i], 0);
+    }
+}
+END_TEST
+
 /* The session's id says when it began; it lasts ninety days. */
 START_TEST(no_token_outlives_its_session)
 {
@@ -355,6 +391,7 @@ static void add(TCase *tests)
     tcase_add_test(tests, another_key_under_our_kid_is_refused);
     tcase_add_test(tests, a_token_that_was_cut_or_changed_anywhere_is_refused);
     tcase_add_test(tests, noise_is_refused);
+    tcase_add_test(tests, threads_that_check_the_same_tokens_do_not_mix_them_up);
     tcase_add_test(tests, no_token_outlives_its_session);
     tcase_add_test(tests, more_tokens_than_are_remembered_are_all_checked_right);
     tcase_add_test(tests, a_token_is_good_as_long_as_its_key_lies_in_the_folder);
