@@ -193,6 +193,15 @@ START_TEST(an_account_has_what_each_later_fact_says)
 }
 END_TEST
 
+START_TEST(the_session_that_changed_the_password_is_kept)
+{
+    ann_registers();
+    ann_changes_everything();
+    fold_all(sizes[_i]);
+    rows_are("changed", "SELECT * FROM users.accounts");
+}
+END_TEST
+
 START_TEST(nothing_is_left_of_a_suspension_that_was_taken_back)
 {
     ann_registers();
@@ -232,6 +241,7 @@ int main(void)
     tcase_add_checked_fixture(tests, set_up, users_teardown);
     tcase_add_loop_test(tests, an_account_has_what_its_registration_says, 0, ways);
     tcase_add_loop_test(tests, an_account_has_what_each_later_fact_says, 0, ways);
+    tcase_add_loop_test(tests, the_session_that_changed_the_password_is_kept, 0, ways);
     tcase_add_loop_test(tests, nothing_is_left_of_a_suspension_that_was_taken_back, 0, ways);
     tcase_add_loop_test(tests, a_session_has_what_each_fact_says, 0, ways);
     tcase_add_loop_test(tests, the_audit_has_a_row_of_each_fact, 0, ways);

@@ -92,16 +92,18 @@ END_TEST
 
 #define THREADS 4
 
+static pthread_barrier_t at_once;
+
 static void *ask_and_tell(void *mixed_up)
 {
-    for (unsigned i = 0; i < 4000; i++) {
+    pthread_barrier_wait(&at_once);
+    for (unsigned i = 0; i < 2000; i++) {
         const unsigned n = i % 16 + 1;
         enum access_state found;
         uint32_t with;
         if (access_recall(memory, session_number(n), START + i, &found, &with))
             *(int *)mixed_up += with != n;
-        else
-            access_remember(memory, session_number(n), START + i, ACCESS_LIVE, n);
+        access_remember(memory, session_number(n), START + i, ACCESS_LIVE, n);
     }
     return NULL;
 }
@@ -111,12 +113,14 @@ START_TEST(threads_that_ask_for_the_same_sessions_do_not_mix_them_up)
 {
     pthread_t threads[THREADS];
     int mixed_up[THREADS] = { 0 };
+    pthread_barrier_init(&at_once, NULL, THREADS);
     for (int i = 0; i < THREADS; i++)
         pthread_create(&threads[i], NULL, ask_and_tell, &mixed_up[i]);
     for (int i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
         ck_assert_int_eq(mixed_up[i], 0);
     }
+    pthread_barrier_destroy(&at_once);
 }
 END_TEST
 
