@@ -168,6 +168,76 @@ START_TEST(the_ring_holds_the_newest_128)
 }
 END_TEST
 
+/* What was in a slot is not what it was; the test's message is number 2, in the thread of number 1. */
+static const struct change_row {
+    const char *sentence;
+    struct rooms_fact fact;
+    int64_t also; /* another message that shows it; 0: none */
+} change_rows[] = {
+#define ROOM_ID                                                                                                        \
+    {                                                                                                                  \
+        {                                                                                                              \
+            0x01, [8] = 'r', [15] = 1                                                                                  \
+        }                                                                                                              \
+    }
+    { "an edited message",
+      { ROOMS_MESSAGE_EDITED, .message_edited = { .room_id = ROOM_ID, .seq = 2, .version = 2 } },
+      0 },
+    { "a deleted answer, and what it answers",
+      { ROOMS_MESSAGE_DELETED, .message_deleted = { .room_id = ROOM_ID, .seq = 2, .thread = 1 } },
+      1 },
+    { "a message that has expired",
+      { ROOMS_MESSAGE_DELETED, .message_deleted = { .room_id = ROOM_ID, .seq = 2, .expired = true } },
+      0 },
+    { "a pinned message", { ROOMS_MESSAGE_PINNED, .message_pinned = { .room_id = ROOM_ID, .seq = 2 } }, 0 },
+    { "an unpinned message", { ROOMS_MESSAGE_UNPINNED, .message_unpinned = { .room_id = ROOM_ID, .seq = 2 } }, 0 },
+    { "a message with a reaction", { ROOMS_REACTION_ADDED, .reaction_added = { .room_id = ROOM_ID, .seq = 2 } }, 0 },
+    { "a message with a reaction less",
+      { ROOMS_REACTION_REMOVED, .reaction_removed = { .room_id = ROOM_ID, .seq = 2 } },
+      0 },
+    { "a message that is answered",
+      { ROOMS_MESSAGE_POSTED, .message_posted = { .room_id = ROOM_ID, .seq = 4, .reply_to = 2, .thread = 2 } },
+      0 },
+};
+
+START_TEST(a_message_that_is_changed_is_read_anew)
+{
+    const struct change_row *row = &change_rows[_i / 2];
+    const bool at_once = _i % 2;
+    created(lobby, ann);
+    for (int64_t seq = 1; seq <= 3; seq++)
+        posted(lobby, ann, seq);
+    if (!at_once)
+        written(0, 4);
+    append(row->fact, 0);
+    written(at_once ? 0 : 4, 5);
+    ck_assert_int_eq(head_of(lobby, ann).version, 4);
+    for (int64_t seq = 1; seq <= 3; seq++)
+        ck_assert_msg(page_of(lobby, seq, seq).complete == (seq != 2 && seq != row->also), "%s: number %lld",
+                      row->sentence, (long long)seq);
+    refilled(head_of(lobby, ann), 4, 3, true);
+    ck_assert(page_of(lobby, 1, 3).complete);
+}
+END_TEST
+
+START_TEST(who_is_no_member_any_more_is_a_stranger_at_once)
+{
+    created(lobby, ann);
+    joined(lobby, bob);
+    written(0, 2);
+    ck_assert_int_eq(head_of(lobby, bob).membership, ROOM_CACHE_MEMBER);
+    if (_i == 0)
+        append((struct rooms_fact){ ROOMS_MEMBER_LEFT, .member_left = { .room_id = lobby, .user_id = bob } }, 0);
+    else if (_i == 1)
+        append((struct rooms_fact){ ROOMS_MEMBER_REMOVED, .member_removed = { .room_id = lobby, .user_id = bob } }, 0);
+    else
+        append((struct rooms_fact){ ROOMS_MEMBER_BANNED, .member_banned = { .room_id = lobby, .user_id = bob } }, 0);
+    written(2, 3);
+    ck_assert_int_eq(head_of(lobby, bob).membership, ROOM_CACHE_STRANGER);
+    ck_assert_int_eq(head_of(lobby, ann).membership, ROOM_CACHE_MEMBER);
+}
+END_TEST
+
 START_TEST(many_joins_are_more_than_one_call)
 {
     created(lobby, ann);
@@ -430,6 +500,8 @@ int main(void)
     tcase_add_test(cache, what_the_worker_writes_the_gateway_reads);
     tcase_add_test(cache, batches_of_any_size_write_the_same);
     tcase_add_test(cache, the_ring_holds_the_newest_128);
+    tcase_add_loop_test(cache, a_message_that_is_changed_is_read_anew, 0, 2 * sizeof change_rows / sizeof *change_rows);
+    tcase_add_loop_test(cache, who_is_no_member_any_more_is_a_stranger_at_once, 0, 3);
     tcase_add_test(cache, many_joins_are_more_than_one_call);
     tcase_add_test(cache, text_of_an_erased_person_is_not_written);
     tcase_add_test(cache, text_that_no_json_takes_is_made_good);
