@@ -193,7 +193,7 @@ CREATE INDEX messages_id ON messages.messages USING brin (message_id uuid_minmax
 
 -- migration 6
 
--- Ids are UUIDv7, made in the order of time: a B-tree takes them at its right end, at no cost that folding shows (ADR 18). The BRIN
+-- Ids are UUIDv7, made in the order of time: a B-tree takes them at its right end, at no cost that folding shows (ADR 20). The BRIN
 -- index that was here had to read the more blocks the more messages had been changed, since a changed row lies elsewhere.
 DROP INDEX messages.messages_id;
 CREATE INDEX messages_id ON messages.messages (message_id);
