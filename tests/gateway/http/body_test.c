@@ -4,6 +4,7 @@
 
 #include "gateway/http/json_arena.h"
 #include "gateway/http/message_text.h"
+#include "tests/gateway/http/text.h"
 #include "tests/gateway/http/thing.h"
 #include "tests/suite.h"
 
@@ -217,8 +218,8 @@ START_TEST(a_field_says_what_it_may_be)
     };
     char text[256], name[32];
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        strcpy(text, strncmp(wrong[i][0], "\"title", 6) == 0 ? "{" : "{\"title\":\"x\",");
-        strcat(strcat(text, wrong[i][0]), "}");
+        snprintf(text, sizeof text, "{%s%s}", strncmp(wrong[i][0], "\"title", 6) == 0 ? "" : "\"title\":\"x\",",
+                 wrong[i][0]);
         snprintf(name, sizeof name, "\"field\":%.*s", (int)strcspn(wrong[i][0], ":"), wrong[i][0]);
         fails(text, name, wrong[i][1]);
     }
@@ -306,7 +307,7 @@ START_TEST(json_may_be_2048_deep)
         size_t len = (size_t)sprintf(text, "{\"title\":\"x\",\"deep\":");
         memset(text + len, '[', (size_t)depth);
         memset(text + len + depth, ']', (size_t)depth);
-        strcpy(text + len + 2 * depth, "}");
+        memcpy(text + len + 2 * depth, "}", sizeof "}");
         fails(text, depth == 2047 ? "not a field of Thing" : "nested too deeply",
               depth == 2047 ? "invalid_body" : "malformed_json");
     }
@@ -351,8 +352,8 @@ START_TEST(a_name_that_is_long_is_cut_between_characters)
 {
     char text[1024] = "{\"title\":\"x\",\"a";
     for (int i = 0; i < 100; i++)
-        strcat(text, "\xe2\x82\xac");
-    strcat(text, "\":1}");
+        text_add(text, "\xe2\x82\xac");
+    text_add(text, "\":1}");
     fails(text, "not a field", "\"field\":\"a\xe2\x82\xac");
     ck_assert_uint_lt(r.response.body.len, 700);
 }
@@ -363,7 +364,7 @@ START_TEST(more_mistakes_than_fit_are_no_harm)
     char text[2048] = "{";
     for (int i = 0; i < 60; i++)
         snprintf(text + strlen(text), sizeof text - strlen(text), "\"f%d\":1,", i);
-    strcat(text, "\"title\":1}");
+    text_add(text, "\"title\":1}");
     fails(text, "invalid_body", "f0");
 }
 END_TEST
@@ -372,7 +373,7 @@ static void add(TCase *tests)
 {
     json_arena_init();
     arena_init(&r.arena, 0);
-    strcpy(r.request_id, "test");
+    snprintf(r.request_id, sizeof r.request_id, "test");
     tcase_add_test(tests, a_good_body_is_read);
     tcase_add_test(tests, null_stands_only_where_it_may);
     tcase_add_test(tests, an_array_of_choices_has_each_at_most_once);

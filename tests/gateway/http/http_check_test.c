@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "tests/gateway/http/head.h"
+#include "tests/gateway/http/text.h"
 #include "tests/suite.h"
 
 #define GOOD "GET /things?limit=5 HTTP/1.1\r\nHost: a.example:80\r\n"
@@ -188,8 +189,8 @@ START_TEST(a_long_value_is_decoded_and_checked_across_pieces)
 {
     char text[8192] = "GET /?v=";
     for (int i = 0; i < 700; i++)
-        strcat(text, i % 3 ? "%E2%82%AC" : "x");
-    strcat(text, " HTTP/1.1\r\nHost: a\r\n");
+        text_add(text, "%s", i % 3 ? "%E2%82%AC" : "x");
+    text_add(text, " HTTP/1.1\r\nHost: a\r\n");
     passes(text);
     char *last = strrchr(text, '%');
     last[1] = '2'; /* the last byte of a character */
@@ -214,11 +215,12 @@ START_TEST(a_query_has_thirty_two_parameters_at_most)
     for (int i = 0; i < 32; i++)
         snprintf(text + strlen(text), sizeof text - strlen(text), "p%d=%d&&", i, i);
     const size_t len = strlen(text);
-    strcat(text, " HTTP/1.1\r\nHost: a\r\n");
+    text_add(text, " HTTP/1.1\r\nHost: a\r\n");
     passes(text);
     struct str found;
     ck_assert(http_query(facts.query, STR("p31"), value, &found) && str_equal(found, STR("31")));
-    strcpy(text + len, "x= HTTP/1.1\r\nHost: a\r\n");
+    text[len] = '\0';
+    text_add(text, "x= HTTP/1.1\r\nHost: a\r\n");
     fails(text, 400, false);
 }
 END_TEST

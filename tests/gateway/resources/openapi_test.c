@@ -80,7 +80,7 @@ static size_t enum_count;
 
 static void name_enum(const char *name, const char *choices)
 {
-    if (!name)
+    if (!name || !choices)
         return;
     for (size_t i = 0; i < enum_count; i++)
         if (strcmp(enums[i].name, name) == 0) {
