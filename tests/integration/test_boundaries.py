@@ -25,10 +25,14 @@ def document(urls):
 
 
 @pytest.fixture(scope="module")
-def person(urls, admin):
-    """An administrator, so that every route is open; nobody else's."""
+def person(stack, urls):
+    """An administrator, so that every route is open; with an account and an address of its own, since wrong passwords are among what is
+    asked."""
     someone = Person(urls)
-    someone.username, someone.token = admin.username, admin.token
+    someone.source = "127.0.0.77"
+    someone.register()
+    stack.command("aether-admin", "set-roles", someone.username, "user,admin")
+    someone.login()
     return someone
 
 
