@@ -285,7 +285,7 @@ err worker_start(struct worker *w)
     snprintf(options, sizeof options,
              "-c search_path=%s -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off",
              w->definition->name);
-    setenv("PGOPTIONS", options, 1); /* NOLINT(concurrency-mt-unsafe): before the first thread */
+    setenv("PGOPTIONS", options, 1);
     snprintf(name, sizeof name, "aether-%s-%lld", w->definition->name,
              (long long)config_int(config, "worker.instance"));
     w->pg = pg_create(config_text(config, "postgres.dsn"), name);

@@ -84,6 +84,7 @@ err handle_create(const struct handle_options *o, struct handle **ret)
         rd_kafka_conf_destroy(conf);
         return err_set(FATAL, "no Kafka producer: %s; check the kafka.<property> settings", reason);
     }
+    /* NOLINTNEXTLINE(cert-err34-c): librdkafka has taken it */
     rd_kafka_set_log_level(rk, atoi(log_level));
     *ret = mem_alloc(sizeof **ret);
     (*ret)->rk = rk;

@@ -64,7 +64,7 @@ void producer_destroy(struct producer *p);
 MUST_CHECK err producer_append(struct producer *p, const struct append *append);
 
 /* Asks for the topic's leaders now, so that the first append to it need not wait for them. Waits for nothing. */
-void producer_expect(struct producer *p, const char *topic);
+void producer_expect(struct producer *p, const char *name);
 
 /* Runs callbacks that are due, waiting at most timeout_ms for the first. Without own_thread only. */
 void producer_poll(struct producer *p, int timeout_ms);

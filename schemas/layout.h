@@ -111,7 +111,7 @@ MUST_CHECK err union_seal(const struct union_layout *layout, struct any_record *
                           struct arena *arena);
 MUST_CHECK err union_open(const struct union_layout *layout, struct any_record *record, struct vault *vault,
                           struct arena *arena);
-size_t union_subjects(const struct union_layout *layout, const struct any_record *record, struct uuid ret[8]);
+size_t union_subjects(const struct union_layout *layout, const struct any_record *any, struct uuid ret[8]);
 struct uuid union_key(const struct union_layout *layout, const struct any_record *record);
 const char *union_name(const struct union_layout *layout, int type);
 

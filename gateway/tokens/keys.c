@@ -1,5 +1,6 @@
 #include "gateway/tokens/keys.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <openssl/core_names.h>
 #include <openssl/ecdsa.h>
@@ -213,6 +214,7 @@ const struct key *keys_find(const struct keys *k, struct str kid)
 /* Takes `fresh` over; the one that is known already, if it is. */
 static struct key *learn(struct keys *k, struct key *fresh)
 {
+    assert(fresh);
     struct key *known = find(k, (struct str){ fresh->id, KEY_ID_LEN });
     if (known) {
         EVP_PKEY_free(fresh->pkey);

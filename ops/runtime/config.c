@@ -234,6 +234,7 @@ static bool is_foreign(const struct config *c, const char *name)
 
 static bool is_kafka(const char *name)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): strncmp has read as far */
     return strncmp(name, KAFKA_PREFIX, sizeof KAFKA_PREFIX - 1) == 0 && name[sizeof KAFKA_PREFIX - 1] != '\0';
 }
 
@@ -377,6 +378,7 @@ static err option_value(const char *option, int argc, char **argv, int *at, cons
 {
     const size_t len = strlen(option);
     *ret = NULL;
+    /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): *at is below argc */
     if (strncmp(argv[*at], option, len) != 0)
         return OK;
     if (argv[*at][len] == '=') {

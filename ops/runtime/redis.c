@@ -470,6 +470,7 @@ err redis_next_message(struct redis *r, int timeout_ms, struct str *ret)
         if (r->message)
             break;
         const int wait = left_ms(deadline_us);
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): take_message fails where it drops the connection */
         struct pollfd p = { .fd = r->context->fd, .events = POLLIN };
         const int came = poll(&p, 1, wait);
         if (came > 0 && redisBufferRead(r->context) != REDIS_OK)
