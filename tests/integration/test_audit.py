@@ -83,9 +83,10 @@ def test_every_fact_of_the_log_is_one_row_without_secrets(stack, admin, mallory)
     for stream in ("accounts", "sessions"):
         kept, _ = log.facts(schemas, log.read(stack.bootstrap(), f"{stream}.events"))
         facts.update({(stream, record.partition, record.offset): (name.rpartition(".")[2], fact["meta"]) for record, name, fact in kept})
-    assert rows.keys() == facts.keys()
-    for place, (name, meta) in facts.items():
-        row = rows[place]
+    discarded = {tuple(place) for place in stack.sql("SELECT split_part(topic, '.', 1), partition, \"offset\" FROM operator.discarded")}
+    assert rows.keys() == facts.keys() - discarded, "all but what operators have given up"
+    for place, row in rows.items():
+        name, meta = facts[place]
         assert (row["action"], row["actor"], row["commandId"]) == (name, str(meta["actor"]), str(meta["command_id"])), (row, meta)
     text = "\n".join(json.dumps(row) for row in rows.values())
     for secret in ("$argon2", "$2b$", PASSWORD, "refresh_hash", "refreshHash", mallory.email):
@@ -93,6 +94,8 @@ def test_every_fact_of_the_log_is_one_row_without_secrets(stack, admin, mallory)
 
 
 def test_pages_and_export_say_the_same_whatever_the_page(admin, people):
+    for person in people:
+        person.login()  # enough rows for several pages
     lines = [json.loads(line) for line in export(admin)]
     places = [(row["stream"], row["partition"], row["offset"]) for row in lines]
     assert len(places) > 50 and len(set(places)) == len(places)

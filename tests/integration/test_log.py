@@ -70,7 +70,7 @@ def test_records_are_cloudevents_in_confluents_frame(stack, told):
     for topic in ("accounts.events", "sessions.events", "rooms.commands", "rooms.events"):
         schemas, checked = log.Schemas(), 0
         for record in log.read(stack.bootstrap(), topic):
-            if not record.headers:  # poison of other tests
+            if record.headers.keys() <= {"content-type"}:  # poison of other tests
                 continue
             name, fields = schemas.decode(record.value)
             headers = record.headers

@@ -122,6 +122,7 @@ def test_pages_of_any_size_are_the_whole_list(people, limit):
 def test_only_what_has_changed_is_read_in_full(stack, ada, ben, room):
     def read_in_full():
         return sum(samples['aether_gateway_listed_rooms_total{from="postgres"}'] for samples in stack.metrics("gateway"))
+    ben.join(ada.room("Another"))
     listed(ben, room)
     before = read_in_full()
     first = own(ben)
