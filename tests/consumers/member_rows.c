@@ -107,6 +107,19 @@ static const char *restrictions(void)
                  "messages.restrictions WHERE user_id = '01000000-0000-0000-7500-000000000002'");
 }
 
+/* The second person, as the rules know them after a restart. */
+static struct member loaded(void)
+{
+    const struct rooms_command post = { ROOMS_POST_MESSAGE,
+                                        .post_message = { .meta = { .actor = id('u', 2) }, .room_id = id('r', 1) } };
+    const struct any_record *const records[] = { (const struct any_record *)&post };
+    struct rooms_state *state = rooms_state_create();
+    ck_assert_int_eq(rooms_load(state, db.pg, &arena, records, 1, false), OK);
+    const struct member member = *rooms_state_member(state, id('r', 1), id('u', 2));
+    rooms_state_destroy(state);
+    return member;
+}
+
 /* --- in one batch, and fact by fact --- */
 
 static const size_t sizes[] = { 1, 2, 3, 0 };
@@ -122,6 +135,20 @@ START_TEST(who_could_only_read_comes_back_as_one_who_can_only_read)
     folded(sizes[_i]);
     ck_assert_str_eq(role(), "4");
     ck_assert_str_eq(restrictions(), "true");
+}
+END_TEST
+
+START_TEST(of_who_is_away_it_is_known_how_they_come_back)
+{
+    created();
+    joined(2);
+    slowed(2, 1, NOON + 60000);
+    given_role(2, MEMBER_ROLE_READ_ONLY);
+    left(2);
+    folded(sizes[_i]);
+    const struct member member = loaded();
+    ck_assert_int_eq(member.presence, PRESENCE_ABSENT);
+    ck_assert(member.read_only && member.slow_until == NOON + 60000);
 }
 END_TEST
 
@@ -152,14 +179,10 @@ START_TEST(who_waits_in_slow_mode_waits_after_coming_back)
     folded(sizes[_i]);
     ck_assert_str_eq(role(), "2");
     ck_assert_str_eq(restrictions(), arena_printf(&arena, "%lld", (long long)NOON + 90000));
-    const struct rooms_command post = { ROOMS_POST_MESSAGE,
-                                        .post_message = { .meta = { .actor = id('u', 2) }, .room_id = id('r', 1) } };
-    const struct any_record *const records[] = { (const struct any_record *)&post };
-    struct rooms_state *state = rooms_state_create();
-    ck_assert_int_eq(rooms_load(state, db.pg, &arena, records, 1, false), OK);
-    ck_assert_int_eq(rooms_state_member(state, id('r', 1), id('u', 2))->slow_until, NOON + 90000);
-    ck_assert_int_eq(rooms_state_member(state, id('r', 1), id('u', 2))->role, MEMBER_ROLE_MEMBER);
-    rooms_state_destroy(state);
+    const struct member member = loaded();
+    ck_assert_int_eq(member.presence, PRESENCE_PRESENT);
+    ck_assert_int_eq(member.slow_until, NOON + 90000);
+    ck_assert(member.role == MEMBER_ROLE_MEMBER && !member.read_only);
 }
 END_TEST
 
@@ -248,6 +271,7 @@ int main(void)
     TCase *rows = suite_case("rows");
     tcase_add_checked_fixture(rows, setup, story_end);
     tcase_add_loop_test(rows, who_could_only_read_comes_back_as_one_who_can_only_read, 0, EACH_SIZE);
+    tcase_add_loop_test(rows, of_who_is_away_it_is_known_how_they_come_back, 0, EACH_SIZE);
     tcase_add_loop_test(rows, who_was_given_another_role_since_comes_back_plain, 0, EACH_SIZE);
     tcase_add_loop_test(rows, who_waits_in_slow_mode_waits_after_coming_back, 0, EACH_SIZE);
     tcase_add_loop_test(rows, a_ban_says_by_whom_since_when_until_when_and_takes_the_invitation, 0, EACH_SIZE);

@@ -69,9 +69,10 @@ static void random_about(struct arena *arena, struct rooms_command *c, struct uu
     case 2:
     case 3:
         c->type = ROOMS_CHANGE_ROLE;
-        c->change_role = (struct change_role){
-            .room_id = room, .user_id = user, .expected_version = -1, .role = (enum member_role)any(4)
-        };
+        c->change_role = (struct change_role){ .room_id = room,
+                                               .user_id = user,
+                                               .expected_version = -1,
+                                               .role = any(2) ? MEMBER_ROLE_READ_ONLY : (enum member_role)any(4) };
         break;
     case 4:
     case 5:

@@ -147,6 +147,21 @@ def test_slow_mode_lets_plain_members_wait(ada, ben, room):
     assert ben.say(room, "second")["seq"] == 4
 
 
+def test_at_each_bound_of_a_field_it_is_taken_and_beyond_it_is_not(ada, ben, room):
+    path, ben_banned = f"/rooms/{room}", f"/rooms/{room}/bans/{ben.user['id']}"
+    for method, where, field, most, one_more in (
+            ("PATCH", path, "name", "é" * 100, "é" * 101), ("PATCH", path, "topic", "é" * 250, "é" * 251),
+            ("PATCH", path, "description", "é" * 1000, "é" * 1001), ("PATCH", path, "slowModeSeconds", 21600, 21601),
+            ("PATCH", path, "slowModeSeconds", 0, -1), ("PATCH", path, "timeToLiveSeconds", 31622400, 31622401),
+            ("PATCH", path, "timeToLiveSeconds", 60, 59), ("PATCH", path, "timeToLiveSeconds", 0, -1),
+            ("POST", "/rooms", "name", "é" * 100, "é" * 101), ("PUT", ben_banned, "reason", "é" * 500, "é" * 501)):
+        answer = ada.request(method, where, {field: one_more})
+        assert (answer.status, answer.code, answer.json["errors"][0]["field"]) == (400, "invalid_body", field), (field, answer)
+        assert ada.insist(method, where, {field: most}).status in (200, 201, 204), field
+    for query, status in (("limit=100", 200), ("limit=101", 400), ("limit=1", 200), ("limit=0", 400), ("after=0", 200), ("after=-1", 400)):
+        assert ada.get(f"{path}/messages?{query}").status == status, query
+
+
 def test_nobody_speaks_again_by_leaving_and_coming_back(ada, ben, room):
     path = f"/rooms/{room}"
     send(ada, "PATCH", path, {"slowModeSeconds": 3600}, 200)
