@@ -156,9 +156,10 @@ START_TEST(every_column_of_a_message)
                                                                           "{\"roomId\":\"" ROOM(
                                                                               "02") "\","
                                                                                     "\"messageId\":"
-                                                                                    "\"" MESSAGE("0c"
-                                                                                                 "9") "\",\"senderId\":"
-                                                                                                      "\"" USER("0e") "\"}}");
+                                                                                    "\"" MESSAGE(
+                                                                                        "0c"
+                                                                                        "9") "\",\"senderId\":"
+                                                                                             "\"" USER("0e") "\"}}");
     ck_assert_str_eq(rendered_message(&items[2]), third_message);
 }
 END_TEST
