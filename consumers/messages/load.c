@@ -49,7 +49,8 @@ static const struct pg_statement load_reactions = {
 
 static const struct pg_statement load_scheduled = {
     "messages_load_scheduled",
-    "SELECT message_id, room_id, sender_id, withheld_at IS NOT NULL FROM messages.scheduled WHERE message_id = ANY ($1::uuid[])",
+    "SELECT message_id, room_id, sender_id, withheld_at IS NOT NULL FROM messages.scheduled WHERE message_id = ANY "
+    "($1::uuid[])",
 };
 
 static const struct pg_statement load_agendas = {

@@ -218,8 +218,9 @@ START_TEST(a_field_says_what_it_may_be)
     };
     char text[256], name[32];
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        snprintf(text, sizeof text, "{%s%s}", strncmp(wrong[i][0], "\"title", 6) == 0 ? "" : "\"title\":\"x\",",
-                 wrong[i][0]);
+        const char *field = wrong[i][0];
+        ck_assert_ptr_nonnull(field);
+        snprintf(text, sizeof text, "{%s%s}", strncmp(field, "\"title", 6) == 0 ? "" : "\"title\":\"x\",", field);
         snprintf(name, sizeof name, "\"field\":%.*s", (int)strcspn(wrong[i][0], ":"), wrong[i][0]);
         fails(text, name, wrong[i][1]);
     }
