@@ -8,16 +8,16 @@
 #define UNDEFINED_TABLE "42P01" /* SQLSTATE */
 #define TEXT_OF(number) #number
 #define TEXT(number)    TEXT_OF(number)
+#define HOLDS           "interval '" TEXT(OWNER_HOLDS_S) " s'"
 
 /* $1 streams, $2 partitions, $3 how many there are of each stream, $4 instance */
 static const struct pg_statement sql_tell = {
     "owner_tell",
     "INSERT INTO owners AS o (stream, partition, partitions, instance, until) "
-    "SELECT stream, partition, partitions, $4::int, now() + interval '" TEXT(
-        OWNER_HOLDS_S) " s' "
-                       "  FROM unnest($1::text[], $2::int[], $3::int[]) AS t (stream, partition, partitions) "
-                       "ON CONFLICT (stream, partition) DO UPDATE "
-                       "SET partitions = excluded.partitions, instance = excluded.instance, until = excluded.until"
+    "SELECT stream, partition, partitions, $4::int, now() + " HOLDS
+    "  FROM unnest($1::text[], $2::int[], $3::int[]) AS t (stream, partition, partitions) "
+    "ON CONFLICT (stream, partition) DO UPDATE "
+    "SET partitions = excluded.partitions, instance = excluded.instance, until = excluded.until",
 };
 
 static const struct pg_statement sql_leave = { "owner_leave", "DELETE FROM owners WHERE instance = $1::int" };

@@ -53,9 +53,12 @@ const struct pg_statement sql_find_room = {
     "COALESCE((SELECT sum(n.count) FROM messages.deleted_counts n"                                                     \
     "  WHERE r.last_seq > ((seen.seq >> " bits ") + 1) << " bits " AND n.room_id = r.room_id AND n.level = " level     \
     "    AND n.block > seen.seq >> " bits " AND n.block < ((seen.seq >> " bits_above ") + 1) << 8), 0)"
+#define DELETED_IN_256   DELETED_IN_BLOCKS("1", "8", "16")
+#define DELETED_IN_256_2 DELETED_IN_BLOCKS("2", "16", "24")
+#define DELETED_IN_256_3 DELETED_IN_BLOCKS("3", "24", "32")
 #define UNREAD                                                                                                         \
-    "r.last_seq - seen.seq - " DELETED_IN_BLOCK " - " DELETED_IN_BLOCKS("1", "8", "16") " - " DELETED_IN_BLOCKS(       \
-        "2", "16", "24") " - " DELETED_IN_BLOCKS("3", "24", "32")
+    "r.last_seq - seen.seq"                                                                                            \
+    " - " DELETED_IN_BLOCK " - " DELETED_IN_256 " - " DELETED_IN_256_2 " - " DELETED_IN_256_3
 #define WITH_UNREAD                                                                                                    \
     WITH_SEEN                                                                                                          \
     "  LEFT JOIN messages.messages m ON m.room_id = r.room_id AND m.seq = r.last_seq AND u.user_id IS NOT NULL"

@@ -56,8 +56,10 @@ static const struct pg_statement find_message = {
  * message of then is found by bisecting on the number, and so is the version of then on its own number. Who may not
  * read earlier versions is shown the text of now; what was deleted since is shown as it was to who may, if its text was
  * kept (not of what has expired). */
-#define BY_THEN(position, time)                                                                                        \
-    "CASE WHEN $2::bigint IS NULL THEN " time " <= $3::timestamptz ELSE " position " <= $2 END"
+#define NUMBER_BY_THEN  "CASE WHEN $2::bigint IS NULL THEN t.posted_at <= $3::timestamptz ELSE t.position <= $2 END"
+#define VERSION_BY_THEN "CASE WHEN $2::bigint IS NULL THEN t.at <= $3::timestamptz ELSE t.position <= $2 END"
+#define DELETED_BY_THEN                                                                                                \
+    "CASE WHEN $2::bigint IS NULL THEN m.deleted_at <= $3::timestamptz ELSE m.changed_position <= $2 END"
 static const struct pg_statement messages_as_of = {
     "messages_page_as_of",
     "WITH RECURSIVE numbers (low, high) AS ("
@@ -65,45 +67,37 @@ static const struct pg_statement messages_as_of = {
     "  UNION ALL"
     "  SELECT CASE WHEN p.then THEN p.middle ELSE p.low END, CASE WHEN p.then THEN p.high ELSE p.middle END"
     "    FROM (SELECT n.low, n.high, (n.low + n.high) / 2 AS middle,"
-    "                 (SELECT " BY_THEN(
-        "t.position",
-        "t.posted_at") "                    FROM messages.messages t"
-                       "                   WHERE t.room_id = $1 AND t.seq = (n.low + n.high) / 2) AS then"
-                       "            FROM numbers n WHERE n.high - n.low > 1) AS p),"
-                       " page AS ("
-                       "  SELECT m.*, ($7::boolean OR m.sender_id = $6::uuid) AS may FROM messages.messages m"
-                       "   WHERE m.room_id = $1 AND m.seq <= (SELECT max(low) FROM numbers)"
-                       "   ORDER BY m.seq DESC LIMIT $5)"
-                       "SELECT m.message_id, m.seq, m.sender_id, m.posted_at,"
-                       "       CASE WHEN v.version IS NULL THEN m.edited_at WHEN v.version > 1 THEN v.at END,"
-                       "       CASE WHEN back.text THEN NULL ELSE m.deleted_at END,"
-                       "       CASE WHEN m.deleted_at IS NOT NULL AND NOT back.text THEN NULL WHEN v.version IS NULL "
-                       "THEN m.body"
-                       "            ELSE v.body END,"
-                       "       COALESCE(v.version, m.version), m.reply_to, m.thread, 0, NULL::timestamptz, "
-                       "NULL::bytea, false,"
-                       "       m.forwarded_room, m.forwarded_message, m.forwarded_sender, NULL::text"
-                       "  FROM page m"
-                       "  LEFT JOIN LATERAL ("
-                       "    WITH RECURSIVE versions (low, high) AS ("
-                       "      SELECT 1, m.version + 1 WHERE m.may AND (m.version > 1 OR m.deleted_at IS NOT NULL)"
-                       "      UNION ALL"
-                       "      SELECT CASE WHEN p.then THEN p.middle ELSE p.low END, CASE WHEN p.then THEN p.high ELSE "
-                       "p.middle END"
-                       "        FROM (SELECT n.low, n.high, (n.low + n.high) / 2 AS middle,"
-                       "                     (SELECT " BY_THEN(
-                           "t.position",
-                           "t.at") "                        FROM messages.message_versions t"
-                                   "                       WHERE t.room_id = m.room_id AND t.seq = m.seq AND t.version "
-                                   "= (n.low + n.high) / 2) AS then"
-                                   "                FROM versions n WHERE n.high - n.low > 1) AS p)"
-                                   "    SELECT t.version, t.at, t.body FROM messages.message_versions t"
-                                   "     WHERE t.room_id = m.room_id AND t.seq = m.seq AND t.version = (SELECT "
-                                   "max(low) FROM versions)) AS v ON true"
-                                   " CROSS JOIN LATERAL (SELECT m.deleted_at IS NOT NULL AND v.version IS NOT NULL"
-                                   "                       AND NOT (" BY_THEN("m.changed_position",
-                                                                              "m.deleted_at") ") AS text) AS back"
-                                                                                              " ORDER BY m.seq DESC",
+    "                 (SELECT " NUMBER_BY_THEN " FROM messages.messages t"
+    "                   WHERE t.room_id = $1 AND t.seq = (n.low + n.high) / 2) AS then"
+    "            FROM numbers n WHERE n.high - n.low > 1) AS p),"
+    " page AS ("
+    "  SELECT m.*, ($7::boolean OR m.sender_id = $6::uuid) AS may FROM messages.messages m"
+    "   WHERE m.room_id = $1 AND m.seq <= (SELECT max(low) FROM numbers)"
+    "   ORDER BY m.seq DESC LIMIT $5)"
+    "SELECT m.message_id, m.seq, m.sender_id, m.posted_at,"
+    "       CASE WHEN v.version IS NULL THEN m.edited_at WHEN v.version > 1 THEN v.at END,"
+    "       CASE WHEN back.text THEN NULL ELSE m.deleted_at END,"
+    "       CASE WHEN m.deleted_at IS NOT NULL AND NOT back.text THEN NULL"
+    "            WHEN v.version IS NULL THEN m.body"
+    "            ELSE v.body END,"
+    "       COALESCE(v.version, m.version), m.reply_to, m.thread, 0, NULL::timestamptz, NULL::bytea, false,"
+    "       m.forwarded_room, m.forwarded_message, m.forwarded_sender, NULL::text"
+    "  FROM page m"
+    "  LEFT JOIN LATERAL ("
+    "    WITH RECURSIVE versions (low, high) AS ("
+    "      SELECT 1, m.version + 1 WHERE m.may AND (m.version > 1 OR m.deleted_at IS NOT NULL)"
+    "      UNION ALL"
+    "      SELECT CASE WHEN p.then THEN p.middle ELSE p.low END, CASE WHEN p.then THEN p.high ELSE p.middle END"
+    "        FROM (SELECT n.low, n.high, (n.low + n.high) / 2 AS middle,"
+    "                     (SELECT " VERSION_BY_THEN " FROM messages.message_versions t"
+    "                       WHERE t.room_id = m.room_id AND t.seq = m.seq"
+    "                         AND t.version = (n.low + n.high) / 2) AS then"
+    "                FROM versions n WHERE n.high - n.low > 1) AS p)"
+    "    SELECT t.version, t.at, t.body FROM messages.message_versions t"
+    "     WHERE t.room_id = m.room_id AND t.seq = m.seq AND t.version = (SELECT max(low) FROM versions)) AS v ON true"
+    "  CROSS JOIN LATERAL (SELECT m.deleted_at IS NOT NULL AND v.version IS NOT NULL"
+    "                             AND NOT (" DELETED_BY_THEN ") AS text) AS back"
+    " ORDER BY m.seq DESC",
 };
 
 /* $1 room, $2 number, $3 after this version, $4 limit. */

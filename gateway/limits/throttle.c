@@ -10,6 +10,7 @@
 #define KNOWN_MS        2592000000 /* 30 days */
 #define TEXT(number)    TEXT_OF(number)
 #define TEXT_OF(number) #number
+#define KNOWN_MS_TEXT   TEXT(KNOWN_MS)
 
 struct throttle {
     uint8_t key[32];
@@ -68,9 +69,9 @@ static const struct redis_script script_take_back = {
     "end\n"
     "if KEYS[3] then\n"
     "  redis.call('HSET', KEYS[3], 'k', 1, 'n', 0)\n"
-    "  redis.call('PEXPIRE', KEYS[3], " TEXT(KNOWN_MS) ")\n"
-                                                       "end\n"
-                                                       "return 1",
+    "  redis.call('PEXPIRE', KEYS[3], " KNOWN_MS_TEXT ")\n"
+    "end\n"
+    "return 1",
 };
 
 struct throttle *throttle_create(const struct config *config, const uint8_t key[32])
