@@ -97,10 +97,10 @@ err health_create(const struct health_probe *probes, size_t count, struct health
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     err e = OK;
+    for (size_t i = 0; i < count; i++) /* before the first thread, which looks at all of them */
+        h->asked[i] = (struct asked){ .health = h, .probe = probes[i] };
     for (size_t i = 0; i < count && e == OK; i++) {
         struct asked *a = &h->asked[i];
-        a->health = h;
-        a->probe = probes[i];
         if (pthread_create(&a->thread, &attributes, ask, a) != 0)
             e = err_set(FATAL, "a health thread could not be started; raise the limit of threads");
         else
