@@ -78,16 +78,21 @@ static void begin(struct attachment *a, const struct window *window)
     a->members = rooms_at(window, a);
 }
 
-static void tell_again(struct attachment *a, const struct event *e)
+static void tell_again(struct attachment *a, const struct window *window, const struct event *e)
 {
     struct listener *l = a->listener;
     char id[POSITION_TEXT_SIZE(POSITION_MAX_PARTITIONS)];
+    struct buf without_text = { 0 };
     a->seen[e->partition] = e->offset + 1;
     size_t len = position_format(a->seen, lane_partitions(l->lane), id);
-    lane_send(l, frame_event(l->framing, event_json(e), (struct str){ id, len }));
+    if (window_text_is_taken(window, e))
+        event_append_without_text(e, &without_text);
+    struct str json = without_text.len > 0 ? buf_view(&without_text) : event_json(e);
+    lane_send(l, frame_event(l->framing, json, (struct str){ id, len }));
+    buf_finish(&without_text);
 }
 
-static void look_at(struct attachment *a, const struct event *e)
+static void look_at(struct attachment *a, const struct window *window, const struct event *e)
 {
     struct uuid person = a->listener->claims.user_id;
     if (e->offset < a->looked[e->partition])
@@ -98,7 +103,7 @@ static void look_at(struct attachment *a, const struct event *e)
     if (about && e->effect == MEMBERSHIP_BEGINS)
         m->member = true;
     if (e->offset >= a->seen[e->partition] && (m->member || (e->tells_person && uuid_equal(e->persons[0], person))))
-        tell_again(a, e);
+        tell_again(a, window, e);
     if (about && e->effect == MEMBERSHIP_ENDS)
         m->member = false;
 }
@@ -134,7 +139,7 @@ void attachment_tell(struct listener *l, const struct window *window, struct aud
     for (; a->serial && (e = window_at(window, a->serial)); a->serial++) {
         if (l->pending > most)
             return; /* on when this has been sent */
-        look_at(a, e);
+        look_at(a, window, e);
     }
     /* Live from when all of it has been sent: what follows is then bounded like what everybody is told. */
     if (l->count == 0)

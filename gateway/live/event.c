@@ -152,6 +152,7 @@ static const struct rule {
     struct event_type type;
     void (*data)(struct json *j, const struct rooms_fact *fact); /* NULL: {"userId": the person} */
     size_t number; /* where in the fact the message's number stands; 0: none */
+    enum text_effect text;
     size_t person; /* where whom it is about, besides the actor, stands; 0: nobody */
     enum membership_effect effect;
     size_t only_if;    /* where a bool stands without which it has no effect; 0: it has */
@@ -191,13 +192,16 @@ static const struct rule {
                                      .tells_person = true },
     [ROOMS_MESSAGE_POSTED] = { { "message.posted", "A message has its number in the room." },
                                message_posted_data,
-                               NUMBER_OF(message_posted) },
+                               NUMBER_OF(message_posted),
+                               .text = TEXT_IS_TOLD },
     [ROOMS_MESSAGE_EDITED] = { { "message.edited", "It has another text." },
                                message_edited_data,
-                               NUMBER_OF(message_edited) },
+                               NUMBER_OF(message_edited),
+                               .text = TEXT_IS_TOLD },
     [ROOMS_MESSAGE_DELETED] = { { "message.deleted", "Only its number is left." },
                                 message_deleted_data,
-                                NUMBER_OF(message_deleted) },
+                                NUMBER_OF(message_deleted),
+                                .text = TEXT_IS_TAKEN },
     [ROOMS_MESSAGE_PINNED] = { { "message.pinned", "It is pinned." }, message_pinned_data, NUMBER_OF(message_pinned) },
     [ROOMS_MESSAGE_UNPINNED] = { { "message.unpinned", "It is pinned no longer." },
                                  message_unpinned_data,
@@ -303,10 +307,28 @@ struct event *event_of_fact(const struct rooms_fact *fact, int32_t partition, in
     e->partition = partition;
     e->offset = offset;
     e->room = head.room;
+    e->number = head.number;
+    e->text_effect = rule->text;
     e->effect = about.effect;
     e->tells_person = about.tells_person;
     memcpy(e->persons, about.persons, sizeof e->persons);
     return e;
+}
+
+/* What comes before the key in the object is ours (type, ids, times), and within a string a quote is escaped: the first
+ * one that is found is the key. */
+void event_append_without_text(const struct event *e, struct buf *ret)
+{
+    static const char key[] = "\"body\":\"";
+    const struct str json = event_json(e);
+    const char *end = json.ptr + json.len, *at = memmem(json.ptr, json.len, key, sizeof key - 1);
+    if (!at)
+        return;
+    at += sizeof key - 1;
+    buf_str(ret, (struct str){ json.ptr, (size_t)(at - json.ptr) });
+    while (at < end && *at != '"')
+        at += *at == '\\' ? 2 : 1;
+    buf_str(ret, (struct str){ at, (size_t)(end - at) });
 }
 
 /* --- signals --- */

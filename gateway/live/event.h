@@ -15,6 +15,7 @@
 #include "schemas/typing.gen.h"
 
 enum membership_effect { MEMBERSHIP_STAYS, MEMBERSHIP_BEGINS, MEMBERSHIP_ENDS };
+enum text_effect { TEXT_STAYS, TEXT_IS_TOLD, TEXT_IS_TAKEN }; /* of the message that is meant */
 
 struct event {
     atomic_uint references;
@@ -23,6 +24,8 @@ struct event {
     uint64_t serial; /* this gateway's count of events that are kept, from 1 */
     uint64_t before; /* the serial of the one before in its partition; 0: none */
     struct uuid room;
+    int64_t number; /* of the message that is meant; 0: none */
+    enum text_effect text_effect;
     enum membership_effect effect;
     bool tells_person;      /* the first of them also when no member */
     struct uuid persons[2]; /* whom it is about; the second may be nil */
@@ -62,6 +65,9 @@ static inline struct str event_json(const struct event *e)
 {
     return (struct str){ e->text, e->open_json_len };
 }
+
+/* Appends it as it is told when its text has been taken since: "body" is empty. Of one with TEXT_IS_TOLD. */
+void event_append_without_text(const struct event *e, struct buf *ret);
 
 static inline struct event *event_share(struct event *e)
 {

@@ -2,6 +2,19 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <uthash.h>
+
+struct message_key {
+    struct uuid room;
+    int64_t number;
+};
+
+/* A message whose deletion is in the window. */
+struct taken {
+    struct message_key key;
+    uint64_t serial; /* of the deletion */
+    UT_hash_handle hh;
+};
 
 struct window {
     int partitions;
@@ -14,6 +27,7 @@ struct window {
     int64_t *start;          /* a partition: from here on everything is in the ring; -1: not known yet */
     int64_t *next;
     uint64_t *last; /* serial of a partition's newest event; 0: none */
+    struct taken *taken;
 };
 
 struct window *window_create(int partitions, size_t max_events, size_t max_bytes)
@@ -47,12 +61,42 @@ static size_t weight(const struct event *e)
     return bytes;
 }
 
+static struct taken *taken_find(const struct window *w, const struct event *e)
+{
+    const struct message_key key = { e->room, e->number };
+    struct taken *t;
+    HASH_FIND(hh, w->taken, &key, sizeof key, t);
+    return t;
+}
+
+static void take_text(struct window *w, const struct event *e)
+{
+    struct taken *t = taken_find(w, e);
+    if (!t) {
+        t = mem_alloc(sizeof *t);
+        t->key = (struct message_key){ e->room, e->number };
+        HASH_ADD(hh, w->taken, key, sizeof t->key, t);
+    }
+    t->serial = e->serial;
+}
+
+static void forget_taken(struct window *w, const struct event *e)
+{
+    struct taken *t = taken_find(w, e);
+    if (!t || t->serial != e->serial)
+        return;
+    HASH_DEL(w->taken, t);
+    free(t);
+}
+
 static void drop_oldest(struct window *w)
 {
     const struct place *place = slot(w, w->oldest++);
     struct event *e = place->event;
     w->bytes -= place->weight;
     w->start[e->partition] = e->offset + 1;
+    if (e->text_effect == TEXT_IS_TAKEN)
+        forget_taken(w, e);
     event_release(e);
 }
 
@@ -88,6 +132,8 @@ void window_push(struct window *w, struct event *e)
     *slot(w, e->serial) = (struct place){ event_share(e), weight(e) };
     w->bytes += slot(w, e->serial)->weight;
     w->last[e->partition] = e->serial;
+    if (e->text_effect == TEXT_IS_TAKEN)
+        take_text(w, e);
     if (w->start[e->partition] < 0)
         w->start[e->partition] = e->offset;
     w->next[e->partition] = e->offset + 1;
@@ -139,6 +185,12 @@ uint64_t window_find(const struct window *w, const int64_t *from)
         }
     }
     return first;
+}
+
+bool window_text_is_taken(const struct window *w, const struct event *e)
+{
+    const struct taken *t = e->text_effect == TEXT_IS_TOLD ? taken_find(w, e) : NULL;
+    return t && t->serial > e->serial;
 }
 
 const struct event *window_at(const struct window *w, uint64_t serial)

@@ -24,5 +24,7 @@ bool window_has_reached(const struct window *w, const int64_t *until);
 
 /* The serial of the first event from these offsets on; 0: there is none. It may be followed by events before them. */
 uint64_t window_find(const struct window *w, const int64_t *from);
+/* The text that this event tells has been taken since: its message was deleted, or has expired. */
+bool window_text_is_taken(const struct window *w, const struct event *e);
 /* NULL behind the newest. */
 const struct event *window_at(const struct window *w, uint64_t serial);

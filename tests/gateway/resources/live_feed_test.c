@@ -456,6 +456,51 @@ START_TEST(between_what_was_missed_and_what_happens_nothing_is_lost_or_repeated)
 }
 END_TEST
 
+/* A fact of the log, in partition 0. */
+static struct event *event_of_rooms_fact(const struct rooms_fact *fact)
+{
+    struct buf scratch = { 0 };
+    struct event *e = event_of_fact(fact, 0, next[0], STR("id"), &scratch);
+    ck_assert_ptr_nonnull(e);
+    next[0]++;
+    e->serial = ++serial;
+    e->before = last[0];
+    last[0] = serial;
+    buf_finish(&scratch);
+    return e;
+}
+
+START_TEST(a_text_that_was_taken_meanwhile_is_told_no_more)
+{
+    const struct uuid room = id_of(1), person = id_of(100);
+    struct rooms_fact posted = { .type = ROOMS_MESSAGE_POSTED }, edited = { .type = ROOMS_MESSAGE_EDITED },
+                      deleted = { .type = ROOMS_MESSAGE_DELETED }, other = { .type = ROOMS_MESSAGE_POSTED };
+    posted.message_posted.room_id = edited.message_edited.room_id = room;
+    deleted.message_deleted.room_id = other.message_posted.room_id = room;
+    posted.message_posted.seq = edited.message_edited.seq = deleted.message_deleted.seq = 7;
+    other.message_posted.seq = 8;
+    posted.message_posted.body.clear = STR("first \"\\\" words");
+    edited.message_edited.body.clear = STR("second words");
+    other.message_posted.body.clear = STR("other words");
+    set_up();
+    begin_log(0, 0);
+    publish(event_of_rooms_fact(&posted));
+    publish(event_of_rooms_fact(&edited));
+    publish(event_of_rooms_fact(&other));
+    publish(event_of_rooms_fact(&deleted));
+    struct caller c = arrive((struct way_in){
+        .person = person, .at = (int64_t[]){ 4, 0 }, .seen = begin, .rooms = { room }, .room_count = 1 });
+    wait_for(&c, "message.deleted");
+    not_heard(&c, "first");
+    not_heard(&c, "second words");
+    ck_assert(has_heard(&c, STR("other words")));
+    ck_assert_uint_eq(times(&c, "\"number\":7"), 3); /* each is told all the same */
+    ck_assert_uint_eq(times(&c, "\"body\":\"\","), 2);
+    leave(&c);
+    stop();
+}
+END_TEST
+
 /* Told at every turn of the lane's second. */
 static size_t owed(void)
 {
@@ -1002,6 +1047,7 @@ static void add_positions(TCase *tests)
     tcase_add_test(tests, who_has_seen_more_than_this_gateway_is_told_nothing_twice);
     tcase_add_test(tests, who_arrives_before_the_feed_has_come_to_its_snapshot_waits_for_it);
     tcase_add_test(tests, between_what_was_missed_and_what_happens_nothing_is_lost_or_repeated);
+    tcase_add_test(tests, a_text_that_was_taken_meanwhile_is_told_no_more);
     tcase_add_test(tests, of_what_was_missed_no_more_waits_than_may);
     tcase_add_test(tests, membership_changes_for_who_is_live);
     tcase_add_test(tests, who_is_invited_is_told_though_no_member_and_nobody_else_is);
