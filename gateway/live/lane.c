@@ -235,9 +235,12 @@ static void flush(struct listener *l)
         end_sending(l);
 }
 
+/* Those that are dirty by now. Who is told more and more of what was missed comes again in the next turn: others, and
+ * what is published meanwhile, must not wait until the last of it has been sent. */
 static void flush_dirty(struct lane *lane)
 {
-    for (size_t i = 0; i < lane->dirty_count; i++) {
+    const size_t count = lane->dirty_count;
+    for (size_t i = 0; i < count; i++) {
         struct listener *l = lane->dirty[i];
         l->dirty = false;
         if (!l->blocked)
@@ -246,7 +249,9 @@ static void flush_dirty(struct lane *lane)
             pause_or_go_on(l);
         lane_release(l);
     }
-    lane->dirty_count = 0;
+    lane->dirty_count -= count;
+    if (lane->dirty_count > 0)
+        memmove(lane->dirty, lane->dirty + count, sizeof *lane->dirty * lane->dirty_count);
 }
 
 /* --- telling --- */
@@ -607,7 +612,7 @@ static void take_events(struct lane *lane, const struct epoll_event *events, int
 static bool run_once(struct lane *lane)
 {
     struct epoll_event events[EVENTS_AT_ONCE];
-    int64_t left_us = lane->tick_at_us - clock_mono_us();
+    int64_t left_us = lane->dirty_count > 0 ? 0 : lane->tick_at_us - clock_mono_us();
     int count = epoll_wait(lane->epoll, events, EVENTS_AT_ONCE, left_us > 0 ? (int)(left_us / 1000 + 1) : 0);
     bool stopping = atomic_load(&lane->stopping);
     lane->now_us = clock_mono_us();
