@@ -15,7 +15,7 @@ TSAN = os.path.join(REPOSITORY, "tests", "tsan")
 
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1:abort_on_error=0",
-    "UBSAN_OPTIONS": "print_stacktrace=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
     "TSAN_OPTIONS": f"suppressions={TSAN}/suppressions:second_deadlock_stack=1",
 }
 
