@@ -21,6 +21,7 @@ from stack import SERVERS, Stack
 from state import DEFAULT_FOLDER, JARS, REPOSITORY, SWAGGER_UI, State
 
 LEAST_ROOM_MB = 2048
+KNOWN_WITHIN_S = 1.5  # a gateway asks who decides once a second (PROBE_EVERY_MS in gateway/http/health.c)
 
 USAGE = """\
 Installs, builds and starts Aether on this machine: Kafka, PostgreSQL, Redis, the workers and the gateway, on loopback.
@@ -200,11 +201,14 @@ def apply_topics(stack):
         console.warn(f"topics differ from the table:\n{done.stdout.rstrip()}")
 
 
-def start_programs(stack, names):
+def start_programs(stack, names, any_stopped):
     built = stack.programs()
     workers = [stack.program_service(name, built[name.rpartition("-")[0]]) for name in stack.worker_names() if name in names]
-    for one in replace(workers):
+    replaced = replace(workers)
+    for one in replaced:
         one.start()
+    # What a gateway says of workers may be from before they changed.
+    known_at = time.monotonic() + (KNOWN_WITHIN_S if replaced or any_stopped else 0)
     gateways = [stack.program_service(name, built["gateway"]) for name in stack.gateway_names() if name in names]
     # The workers make the tables that the gateway reads.
     for one in workers:
@@ -214,10 +218,11 @@ def start_programs(stack, names):
     # One gateway after another, so that with several of them one always answers.
     for one in gateways:
         with step(one.name) as this:
-            for stale in replace([one]):
+            fresh = replace([one])
+            for stale in fresh:
                 stale.start()
             wait_ready(one, lambda: set(lacking(one)) <= {"workers"}, 60)
-            missing = wait_for_workers(stack, one, 60)
+            missing = wait_for_workers(stack, one, 0 if fresh else known_at, 60)
             this.note = f"http://127.0.0.1:{one.port}, pid {one.running().pid()}"
         if missing:
             console.warn(f"{one.name} has nobody yet who decides all commands: {missing}")
@@ -229,10 +234,11 @@ def lacking(gateway):
     return {part["name"]: part["reason"] for part in told["missing"]} if told else {"gateway": "it does not answer"}
 
 
-def wait_for_workers(stack, gateway, seconds):
+def wait_for_workers(stack, gateway, known_at, seconds):
     """Until commands are decided at once, as far as there are workers for them: there may be none of a kind, and one that makes
-    its projection anew takes its time. What is still missing then."""
+    its projection anew takes its time. What is still missing then. Before `known_at` the gateway's answer counts for nothing."""
     deadline = time.monotonic() + seconds
+    time.sleep(max(0, known_at - time.monotonic()))
     while True:
         missing = lacking(gateway).get("workers")
         there = {one.name.rpartition("-")[0] for one in service.started(stack.state) if one.pid()}
@@ -242,10 +248,11 @@ def wait_for_workers(stack, gateway, seconds):
 
 
 def stop_surplus(stack):
-    """What was started once and is not asked for any more."""
+    """What was started once and is not asked for any more. Whether there was any."""
     surplus = [running for running in service.started(stack.state) if running.name not in stack.names()]
     for warning in service.stop(surplus):
         console.warn(warning)
+    return bool(surplus)
 
 
 def main(argv):
@@ -267,12 +274,12 @@ def main(argv):
         if set(names) - set(SERVERS):
             stack.check_settings()
         stack.save()
-        stop_surplus(stack)
+        any_stopped = stop_surplus(stack)
         start_servers(stack, names)
         if not options.only and not options.servers:
             apply_topics(stack)
         if set(names) - set(SERVERS):
-            start_programs(stack, names)
+            start_programs(stack, names, any_stopped)
     if options.only or options.servers:
         return 0
     if not options.no_demo and stack.gateway_names():
