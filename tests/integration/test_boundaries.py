@@ -37,11 +37,13 @@ def person(stack, urls):
 
 
 @pytest.fixture(scope="module")
-def values(person, people):
-    """What stands for the parts of paths."""
+def values(urls, person):
+    """What stands for the parts of paths. The user is nobody else's, and suspended before long."""
+    other = Person(urls)
+    other.register()
     room = person.room("At the bounds")
     message = person.say(room, "Hello")
-    return {"room": room, "message": message["id"], "user": people[3].user["id"], "id": room, "operation": NOWHERE, "session": NOWHERE,
+    return {"room": room, "message": message["id"], "user": other.user["id"], "id": room, "operation": NOWHERE, "session": NOWHERE,
             "emoji": "%F0%9F%91%8D", "schema": "1", "subject": "none", "version": "1", "file": "start.js"}
 
 

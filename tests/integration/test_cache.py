@@ -51,6 +51,11 @@ def test_an_emptied_redis_refills_by_writing(stack, ada, room, talk):
 
 
 def test_pages_are_served_from_the_cache_again_after_it_was_emptied(stack, ada, room, talk):
+    def is_cached():
+        before = reads(stack, "postgres")
+        return ada.page(room)["items"] == talk and reads(stack, "postgres") == before
+
+    wait_until(is_cached, 30, "the cache is believed again, should Redis have been away")
     stack.redis().flushall()
     ada.page(room)
     before = sources(stack)
