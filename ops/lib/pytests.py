@@ -2,18 +2,26 @@
 
 import contextlib
 import os
-import random
+import subprocess
 import xml.etree.ElementTree
 
 from ctests import SECOND_TRIES, no_reports
 from results import Result, one
 from running import FOLDER, LOGS, environment, run
+from state import REPOSITORY
 
 # The integration tests keep their stack in FOLDER itself.
 STACK_LOGS = os.path.join(FOLDER, "logs")
 
-# No test may count on what another has left: each run has an order of its own, of the files and of the tests in each.
-SEED = os.environ.get("AETHER_TEST_SEED") or str(random.randrange(1_000_000))
+
+def seed():
+    """No test may count on what another has left: each commit has an order of its own, of the files and of the tests in each. A run of
+    the same commit is the same run."""
+    told = subprocess.run(["git", "-C", REPOSITORY, "rev-parse", "--short=5", "HEAD"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return os.environ.get("AETHER_TEST_SEED") or str(int(told.stdout.strip()[:5] or "0", 16))
+
+
+SEED = seed()
 
 
 def pytest(name, log, paths, env=None, seconds=1200):
