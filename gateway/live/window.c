@@ -85,7 +85,7 @@ static void forget_taken(struct window *w, const struct event *e)
     struct taken *t = taken_find(w, e);
     if (!t || t->serial != e->serial)
         return;
-    HASH_DEL(w->taken, t);
+    HASH_DEL(w->taken, t); /* NOLINT(clang-analyzer-core.NullDereference): it is in the table */
     free(t);
 }
 
