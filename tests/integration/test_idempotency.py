@@ -122,10 +122,13 @@ def test_a_retry_is_answered_although_others_have_changed_what_it_was_about(stac
     assert replayed(ben, *requests[0][1:], keys[0], first[0]).json["body"] == "as it was"
     assert ada.insist("DELETE", at).status == 204
     assert ada.insist("POST", f"/rooms/{room}/members/{ben.user['id']}/kick", {}).status == 204
-    stack.sql("UPDATE users.accounts SET username = NULL WHERE user_id = %s", (stranger.user["id"],))
-    for i, request in enumerate(requests):
-        replayed(*request, keys[i], first[i])
-    refused = [person.insist(method, path, body) for person, method, path, body in requests]
+    stack.sql("UPDATE users.accounts SET username = NULL WHERE user_id = %s", (stranger.user["id"],))  # as if erased
+    try:
+        for i, request in enumerate(requests):
+            replayed(*request, keys[i], first[i])
+        refused = [person.insist(method, path, body) for person, method, path, body in requests]
+    finally:
+        stack.sql("UPDATE users.accounts SET username = %s WHERE user_id = %s", (stranger.username, stranger.user["id"]))
     assert [answer.status for answer in refused] == [404] * 5, "a new request is not"
 
 
