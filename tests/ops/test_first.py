@@ -14,6 +14,10 @@ sys.path.insert(0, os.path.join(ROOT, "ops", "bench"))
 import first  # noqa: E402
 
 
+# Where those that follow take a few milliseconds, three times as much says nothing; how it is exactly ops/bench/first.py measures.
+NOBODY_WAITS_MS = 100
+
+
 @pytest.fixture(scope="module")
 def state(tmp_path_factory):
     state = tmp_path_factory.mktemp("first") / "state"
@@ -34,7 +38,7 @@ def test_the_first_requests_after_a_start_take_at_most_three_times_as_long_as_th
         ops("down", state)
         up(state)
     for what, (took, following) in first.measure(first.url(state)).items():
-        assert took <= first.MOST * following, f"the first {what} took {took:.0f} ms, those that followed {following:.0f} ms"
+        assert took <= max(first.MOST * following, NOBODY_WAITS_MS), f"the first {what} took {took:.0f} ms, those that followed {following:.0f} ms"
 
 
 def test_a_kind_of_worker_that_is_not_wanted_is_named_and_waited_for_by_nobody(state):
