@@ -3,6 +3,8 @@
 
 #include "gateway/http/route.h"
 
+struct any_record;
+struct outcome;
 struct pool_thread;
 
 /* auth.c */
@@ -71,6 +73,9 @@ enum request_step rooms_members(struct request *r);
 /* For the others: answers r->ids[0] as the person sees it (a pool_job); 403 or, where nobody may know of the
  * room, 404. */
 enum request_step room_show(struct request *r, struct pool_thread *thread);
+/* A dispatch_then: answers r->ids[0] as the person sees it after the command; 204 where they do not see it (any more),
+ * since they were removed from it meanwhile. */
+enum request_step room_changed(struct request *r, const struct outcome *outcome, const struct any_record *fact);
 void room_refuse(struct request *r, bool exists);
 /* On a pool thread: the room r->ids[0]; where the person is no member, *ret_member is false and they have
  * been refused. */

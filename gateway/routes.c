@@ -12,7 +12,9 @@ const struct route_alias route_aliases[] = {
     { 0 },
 };
 
-#define MESSAGE_ANSWERS  ANSWERS({ 200, &message_shape })
+#define MESSAGE_ANSWERS ANSWERS({ 200, &message_shape })
+#define ROOM_ANSWERS                                                                                                   \
+    ANSWERS({ 200, &room_shape }, { 204, .doc = "Done; the room itself is not shown to this person any more." })
 #define ROOM_PROBLEMS    "room_not_found not_a_member "
 #define MESSAGE_PROBLEMS ROOM_PROBLEMS "message_not_found message_deleted room_archived read_only_member "
 
@@ -102,7 +104,7 @@ const struct route routes[] = {
     { GET, "/api/v1/rooms/{room}", "rooms_get", AUTH_USER, NULL, rooms_get, "One room.",
       .answers = ANSWERS({ 200, &room_shape }), .problems = "room_not_found", .etag = true },
     { POST, "/api/v1/rooms/{room}/join", "rooms_join", AUTH_USER, NULL, rooms_join, "Become a member of a public room.",
-      .answers = ANSWERS({ 200, &room_shape }), .problems = "room_not_found already_a_member banned room_archived" },
+      .answers = ROOM_ANSWERS, .problems = "room_not_found already_a_member banned room_archived" },
     { GET, "/api/v1/rooms/{room}/members", "rooms_members", AUTH_USER, NULL, rooms_members,
       "The members of a room one is in.", .query = list_query, .answers = ANSWERS({ 200, &member_shape, .page = true }),
       .problems = "room_not_found not_a_member" },
@@ -115,7 +117,7 @@ const struct route routes[] = {
       .answers = ANSWERS({ 200, &message_shape, .page = true }), .problems = "room_not_found not_a_member" },
 
     { PATCH, "/api/v1/rooms/{room}", "rooms_patch", AUTH_USER, &room_patch_body, rooms_patch,
-      "Rename, describe, slow down or archive a room: what admins may.", .answers = ANSWERS({ 200, &room_shape }),
+      "Rename, describe, slow down or archive a room: what admins may.", .answers = ROOM_ANSWERS,
       .problems = ROOM_PROBLEMS "room_role_required direct_room room_archived version_conflict", .etag = true,
       .if_match = true },
     { POST, "/api/v1/rooms/direct", "rooms_direct", AUTH_USER, &direct_room_body, rooms_direct,
@@ -151,7 +153,7 @@ const struct route routes[] = {
       "Take an invitation back, or decline one's own.", .answers = ANSWERS({ 204 }),
       .problems = ROOM_PROBLEMS "invitation_not_found room_role_required" },
     { POST, "/api/v1/rooms/{room}/invitations/accept", "invitations_accept", AUTH_USER, NULL, rooms_join,
-      "Become a member of a room into which one is invited.", .answers = ANSWERS({ 200, &room_shape }),
+      "Become a member of a room into which one is invited.", .answers = ROOM_ANSWERS,
       .problems = "room_not_found already_a_member banned room_archived" },
     { GET, "/api/v1/invitations", "invitations_list", AUTH_USER, NULL, invitations_list, "One's own invitations.",
       .query = list_query, .answers = ANSWERS({ 200, &invitation_shape, .page = true }) },

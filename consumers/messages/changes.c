@@ -268,11 +268,15 @@ void changes_add(struct changes *c, struct arena *arena, const struct placed_fac
         c->edited++;
         c->mentioned += f->message_edited.mentions.count;
         break;
-    case ROOMS_MESSAGE_DELETED:
-        message_change(c, arena, f->message_deleted.room_id, f->message_deleted.seq, at)->deleted = &f->message_deleted;
+    case ROOMS_MESSAGE_DELETED: {
+        struct message_change *message =
+            message_change(c, arena, f->message_deleted.room_id, f->message_deleted.seq, at);
+        message->deleted = &f->message_deleted;
+        message->deleted_position = at;
         if (f->message_deleted.thread)
             message_change(c, arena, f->message_deleted.room_id, f->message_deleted.thread, at)->replies--;
         break;
+    }
     case ROOMS_MESSAGE_PINNED: {
         struct message_change *message = message_change(c, arena, f->message_pinned.room_id, f->message_pinned.seq, at);
         message->pin = PIN_SET;

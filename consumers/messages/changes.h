@@ -40,6 +40,7 @@ struct message_change {
     int64_t position;
     const struct message_edited *edited; /* the newest */
     const struct message_deleted *deleted;
+    int64_t deleted_position;
     enum { PIN_KEPT, PIN_SET, PIN_TAKEN } pin;
     int64_t pinned_at;
     int32_t replies; /* more, or fewer */

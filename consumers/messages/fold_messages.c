@@ -75,6 +75,7 @@ static const struct pg_statement change_messages = {
     "       version = COALESCE(c.version, m.version),"
     "       edited_at = COALESCE(c.edited_at, m.edited_at),"
     "       deleted_at = COALESCE(c.deleted_at, m.deleted_at),"
+    "       deleted_position = COALESCE(c.deleted_position, m.deleted_position),"
     "       body = CASE WHEN c.deleted_at IS NOT NULL THEN NULL WHEN c.version IS NOT NULL THEN c.body ELSE m.body END,"
     "       mentions = CASE WHEN c.deleted_at IS NOT NULL THEN NULL WHEN c.version IS NOT NULL THEN c.mentions"
     "                       ELSE m.mentions END,"
@@ -87,9 +88,9 @@ static const struct pg_statement change_messages = {
     "       forwarded_message = CASE WHEN c.deleted_at IS NULL THEN m.forwarded_message END,"
     "       forwarded_sender = CASE WHEN c.deleted_at IS NULL THEN m.forwarded_sender END"
     "  FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::int[], $5::int[], $6::timestamptz[], $7::timestamptz[],"
-    "              $8::text[], $9::bytea[], $10::boolean[], $11::smallint[], $12::timestamptz[])"
+    "              $8::text[], $9::bytea[], $10::boolean[], $11::smallint[], $12::timestamptz[], $13::bigint[])"
     "       AS c (room_id, seq, position, replies, version, edited_at, deleted_at, body, mentions, mentions_room, pin,"
-    "             pinned_at)"
+    "             pinned_at, deleted_position)"
     " WHERE m.room_id = c.room_id AND m.seq = c.seq",
 };
 
@@ -379,21 +380,26 @@ static err fold_changed(struct pg *pg, struct arena *arena, const struct changes
     struct pg_array *deleted = pg_array(arena, PG_TIMESTAMPTZ, n), *bodies = pg_array(arena, PG_TEXT, n);
     struct pg_array *mentions = pg_array(arena, PG_BYTEA, n), *all = pg_array(arena, PG_BOOL, n);
     struct pg_array *pins = pg_array(arena, PG_INT2, n), *pinned = pg_array(arena, PG_TIMESTAMPTZ, n);
+    struct pg_array *deleted_at = pg_array(arena, PG_INT8, n);
     for (const struct message_change *m = c->first_message; m; m = m->next) {
         pg_array_uuid(rooms, m->key.room);
         pg_array_int8(seqs, m->key.seq);
         pg_array_int8(at, m->position);
         pg_array_int4(replies, m->replies);
         array_edit(m->edited, arena, versions, edited, bodies, mentions, all);
-        if (m->deleted)
+        if (m->deleted) {
             pg_array_time(deleted, m->deleted->meta.at);
-        else
+            pg_array_int8(deleted_at, m->deleted_position);
+        } else {
             pg_array_null(deleted);
+            pg_array_null(deleted_at);
+        }
         pg_array_int2(pins, (int16_t)m->pin);
         pg_array_time(pinned, m->pinned_at);
     }
     struct pg_args args = pg_args(arena);
-    ARGS(&args, rooms, seqs, at, replies, versions, edited, deleted, bodies, mentions, all, pins, pinned);
+    ARGS(&args, rooms, seqs, at, replies, versions, edited, deleted, bodies, mentions, all, pins, pinned,
+         deleted_at);
     return pg_batch_add(pg, &change_messages, &args);
 }
 

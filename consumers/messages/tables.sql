@@ -236,3 +236,10 @@ ALTER TABLE messages.scheduled ADD COLUMN withheld_at timestamptz; -- NULL: it w
 DROP INDEX messages.scheduled_due;
 CREATE INDEX scheduled_due ON messages.scheduled (partition, send_at) WHERE withheld_at IS NULL;
 CREATE INDEX scheduled_room ON messages.scheduled (room_id, sender_id);
+
+-- migration 9
+
+-- changed_position moves on with the thread that a deleted message began. For what was deleted before this migration it is the
+-- newest change until the projection is rebuilt.
+ALTER TABLE messages.messages ADD COLUMN deleted_position bigint; -- offset of the fact that deleted it; NULL: none
+UPDATE messages.messages SET deleted_position = changed_position WHERE deleted_at IS NOT NULL;

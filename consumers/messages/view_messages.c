@@ -59,7 +59,7 @@ static const struct pg_statement find_message = {
 #define NUMBER_BY_THEN  "CASE WHEN $2::bigint IS NULL THEN t.posted_at <= $3::timestamptz ELSE t.position <= $2 END"
 #define VERSION_BY_THEN "CASE WHEN $2::bigint IS NULL THEN t.at <= $3::timestamptz ELSE t.position <= $2 END"
 #define DELETED_BY_THEN                                                                                                \
-    "CASE WHEN $2::bigint IS NULL THEN m.deleted_at <= $3::timestamptz ELSE m.changed_position <= $2 END"
+    "CASE WHEN $2::bigint IS NULL THEN m.deleted_at <= $3::timestamptz ELSE m.deleted_position <= $2 END"
 static const struct pg_statement messages_as_of = {
     "messages_page_as_of",
     "WITH RECURSIVE numbers (low, high) AS ("

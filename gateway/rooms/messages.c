@@ -156,6 +156,7 @@ static enum request_step direct_opened(struct request *r, const struct outcome *
     (void)fact;
     const struct uuid *own = r->state;
     r->command_id = *own;
+    r->response.header_count = 0; /* position and repetition are told of the message */
     r->tolerated = ACCEPTED;
     return messages_post(r);
 }

@@ -27,13 +27,6 @@ const struct body direct_room_body = { "DirectRoom", direct_fields };
 
 /* --- PATCH /rooms/{room} --- */
 
-static enum request_step changed(struct request *r, const struct outcome *outcome, const struct any_record *fact)
-{
-    (void)outcome;
-    (void)fact;
-    return pool_run(r->gateway->reads, r, room_show);
-}
-
 enum request_step rooms_patch(struct request *r)
 {
     static const char *const names[] = {
@@ -78,7 +71,7 @@ enum request_step rooms_patch(struct request *r)
         .time_to_live_s = time_to_live,
         .archived = archived,
     };
-    return dispatch_command(r, &rooms_stream, (struct any_record *)c, r->claims.user_id, changed);
+    return dispatch_command(r, &rooms_stream, (struct any_record *)c, r->claims.user_id, room_changed);
 }
 
 /* --- direct conversations --- */
@@ -139,8 +132,8 @@ static enum request_step direct_open(struct request *r, struct pool_thread *thre
         return REQUEST_DONE;
     }
     if (!good)
-        return dispatch_refused(r, thread, &rooms_stream, r->claims.user_id, changed);
-    return there ? room_show(r, thread) : direct_room_open(r, peer, changed);
+        return dispatch_refused(r, thread, &rooms_stream, r->claims.user_id, room_changed);
+    return there ? room_show(r, thread) : direct_room_open(r, peer, room_changed);
 }
 
 enum request_step rooms_direct(struct request *r)

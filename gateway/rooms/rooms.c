@@ -132,13 +132,16 @@ enum request_step rooms_create(struct request *r)
 
 /* --- GET /rooms/{room} --- */
 
-enum request_step room_show(struct request *r, struct pool_thread *thread)
+/* `done`: a command has been carried out, so the answer cannot be that there is no such room. */
+static enum request_step show(struct request *r, struct pool_thread *thread, bool done)
 {
     struct room_view room;
     bool found;
     const err e = room_find_unread(thread->pg, &thread->arena, r->ids[0], r->claims.user_id, &room, &found);
     if (e != OK) {
         problem_err(r, e);
+    } else if (!found && done) {
+        r->response.status = 204;
     } else if (!found) {
         room_refuse(r, false);
     } else {
@@ -149,26 +152,36 @@ enum request_step room_show(struct request *r, struct pool_thread *thread)
     return REQUEST_DONE;
 }
 
+enum request_step room_show(struct request *r, struct pool_thread *thread)
+{
+    return show(r, thread, false);
+}
+
 enum request_step rooms_get(struct request *r)
 {
     return pool_run(r->gateway->reads, r, room_show);
 }
 
-/* --- POST /rooms/{room}/join --- */
+static enum request_step show_changed(struct request *r, struct pool_thread *thread)
+{
+    return show(r, thread, true);
+}
 
-static enum request_step room_joined(struct request *r, const struct outcome *outcome, const struct any_record *fact)
+enum request_step room_changed(struct request *r, const struct outcome *outcome, const struct any_record *fact)
 {
     (void)outcome;
     (void)fact;
-    return pool_run(r->gateway->reads, r, room_show);
+    return pool_run(r->gateway->reads, r, show_changed);
 }
+
+/* --- POST /rooms/{room}/join --- */
 
 enum request_step rooms_join(struct request *r)
 {
     struct rooms_command *c = ARENA_NEW(&r->arena, struct rooms_command);
     c->type = ROOMS_JOIN_ROOM;
     c->join_room = (struct join_room){ .room_id = r->ids[0], .user_id = r->claims.user_id };
-    return dispatch_command(r, &rooms_stream, (struct any_record *)c, r->claims.user_id, room_joined);
+    return dispatch_command(r, &rooms_stream, (struct any_record *)c, r->claims.user_id, room_changed);
 }
 
 /* --- GET /rooms/{room}/members --- */

@@ -143,6 +143,21 @@ START_TEST(each_change_of_a_message_says_when_it_was)
 }
 END_TEST
 
+START_TEST(what_comes_after_a_deletion_does_not_move_it)
+{
+    created();
+    posted(1, 1);     /* at 1 */
+    answered(2, 2);   /* 2 */
+    deleted(1, 1, 0); /* 3 */
+    answered(2, 3);   /* 4: it had been scheduled */
+    deleted(2, 2, 1); /* 5 */
+    folded(sizes[_i]);
+    ck_assert_str_eq(columns("deleted_position, changed_position", 1), "3 5");
+    ck_assert_str_eq(columns("deleted_position, changed_position", 2), "5 5");
+    ck_assert_str_eq(columns(OR_NONE("deleted_position"), 3), "-");
+}
+END_TEST
+
 START_TEST(what_expires_is_listed_with_its_sender_and_until_it_is_deleted)
 {
     created();
@@ -167,6 +182,7 @@ int main(void)
     TCase *rows = suite_case("rows");
     tcase_add_checked_fixture(rows, setup, story_end);
     tcase_add_loop_test(rows, each_change_of_a_message_says_when_it_was, 0, EACH_SIZE);
+    tcase_add_loop_test(rows, what_comes_after_a_deletion_does_not_move_it, 0, EACH_SIZE);
     tcase_add_loop_test(rows, what_expires_is_listed_with_its_sender_and_until_it_is_deleted, 0, EACH_SIZE);
     suite_add_tcase(suite, rows);
     return suite_run(suite);

@@ -131,6 +131,22 @@ START_TEST(earlier_texts_are_for_who_may_read_earlier_versions)
 }
 END_TEST
 
+START_TEST(what_had_been_deleted_stays_so_when_its_thread_changes_later)
+{
+    created();            /* 0 */
+    posted(1, 10, "one"); /* 1 */
+    fold((struct rooms_fact){ ROOMS_MESSAGE_POSTED,
+                              .message_posted = { BY(1, 20), .message_id = id('m', 2), .seq = 2, .body = text("two"),
+                                                  .reply_to = 1, .thread = 1 } }); /* 2 */
+    deleted(1, 30, false); /* 3 */
+    fold((struct rooms_fact){ ROOMS_MESSAGE_DELETED,
+                              .message_deleted = { BY(1, 40), .message_id = id('m', 2), .seq = 2, .thread = 1 } });
+    ck_assert_str_eq(page_as_of(1, true, 2, 0, 0, 10), "1:1:one 2:1:two ");
+    ck_assert_str_eq(page_as_of(1, true, 3, 0, 0, 10), "1:1:! 2:1:two ");
+    ck_assert_str_eq(page_as_of(1, true, 4, 0, 0, 10), "1:1:! 2:1:! ");
+}
+END_TEST
+
 START_TEST(a_page_as_of_a_moment_ends_before_a_number_and_at_its_size)
 {
     a_story();
@@ -375,6 +391,7 @@ int main(void)
     tcase_set_timeout(views, 60);
     tcase_add_loop_test(views, earlier_texts_are_for_who_may_read_earlier_versions, 0,
                         sizeof as_of_rows / sizeof *as_of_rows);
+    tcase_add_test(views, what_had_been_deleted_stays_so_when_its_thread_changes_later);
     tcase_add_test(views, a_page_as_of_a_moment_ends_before_a_number_and_at_its_size);
     tcase_add_test(views, every_moment_of_a_room_is_found);
     tcase_add_test(views, a_text_that_has_expired_is_nowhere);

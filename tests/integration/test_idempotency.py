@@ -75,8 +75,7 @@ def replayed(person, method, path, body, key, first):
     """The same request again is answered as the first was."""
     again = person.insist(method, path, body, key=key)
     assert again.status == first.status and again.headers.get("Idempotency-Replayed") == "true", again
-    if path != "/messages":  # which was the room's, that the first one opened
-        assert again.headers["Aether-Position"] == first.headers["Aether-Position"]
+    assert again.headers["Aether-Position"] == first.headers["Aether-Position"]
     if first.status != 204:
         assert again.json == first.json
     return again
@@ -130,6 +129,23 @@ def test_a_retry_is_answered_although_others_have_changed_what_it_was_about(stac
     finally:
         stack.sql("UPDATE users.accounts SET username = %s WHERE user_id = %s", (stranger.username, stranger.user["id"]))
     assert [answer.status for answer in refused] == [404] * 5, "a new request is not"
+
+
+def test_a_retry_of_who_was_removed_meanwhile_is_told_that_it_was_done(ada, ben):
+    room = ada.room(kind="private")
+    assert ada.insist("PUT", f"/rooms/{room}/invitations/{ben.user['id']}").status == 204
+    key = str(uuid.uuid4())
+    joined = ben.insist("POST", f"/rooms/{room}/join", {}, key=key + "-join")
+    assert ada.insist("PUT", f"/rooms/{room}/members/{ben.user['id']}/role", {"role": "admin"}).status == 204
+    changed = ben.insist("PATCH", f"/rooms/{room}", {"topic": "Engines"}, key=key + "-topic")
+    assert (joined.status, changed.status) == (200, 200), (joined, changed)
+    assert ada.insist("POST", f"/rooms/{room}/members/{ben.user['id']}/kick", {}).status == 204
+    for method, path, body, of, first in (("POST", f"/rooms/{room}/join", {}, "-join", joined),
+                                          ("PATCH", f"/rooms/{room}", {"topic": "Engines"}, "-topic", changed)):
+        again = ben.insist(method, path, body, key=key + of)
+        assert (again.status, again.headers.get("Idempotency-Replayed")) == (204, "true"), again
+        assert again.headers["Aether-Position"] == first.headers["Aether-Position"] and not again.body
+        assert ben.insist(method, path, body).status == 404, "a new request is not"
 
 
 def test_a_retry_that_shows_the_password_of_then_is_answered(urls):
