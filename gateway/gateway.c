@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "consumers/deciders.h"
+#include "consumers/outcome/deciders.h"
 #include "gateway/accounts/password.h"
 #include "gateway/after.h"
 #include "gateway/commands/accepted.h"

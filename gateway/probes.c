@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "consumers/owner.h"
+#include "consumers/outcome/owner.h"
 #include "gateway/commands/dispatch.h"
 #include "gateway/gateway.h"
 #include "ops/runtime/clock.h"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "consumers/messages/row.h"
-#include "consumers/text.h"
+#include "consumers/projection/text.h"
 
 #undef uthash_malloc
 #undef uthash_free

@@ -20,8 +20,8 @@
  * which nothing is filled in. An emptied Redis has no epoch and no hashes: it refills by reads and writes. */
 #pragma once
 
+#include "consumers/loop/worker.h"
 #include "consumers/messages/view.h"
-#include "consumers/worker.h"
 #include "ops/runtime/redis.h"
 
 #define ROOM_CACHE_RING      128

@@ -2,8 +2,8 @@
  * Private to the fold. Everything lives in the batch's arena. */
 #pragma once
 
+#include "consumers/loop/worker.h"
 #include "consumers/messages/state.h"
-#include "consumers/worker.h"
 
 struct room_change {
     struct uuid id;

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "consumers/messages/state.h"
-#include "consumers/rejection.h"
+#include "consumers/outcome/rejection.h"
 #include "schemas/rooms.gen.h"
 
 /* A struct rooms_state and a struct rooms_command give ACCEPTED and *ret_fact (a struct rooms_fact, all but its meta),

@@ -7,7 +7,7 @@
  * there already is an error and must surface. */
 #include "consumers/messages/changes.h"
 #include "consumers/messages/streams.h"
-#include "consumers/text.h"
+#include "consumers/projection/text.h"
 
 static const struct pg_statement insert_rooms = {
     "messages_insert_rooms",

@@ -2,7 +2,7 @@
  * A batch of plain messages takes one statement; each of the others runs only when the batch has something for it. */
 #include "consumers/messages/changes.h"
 #include "consumers/messages/streams.h"
-#include "consumers/text.h"
+#include "consumers/projection/text.h"
 
 static const struct pg_statement insert_messages = {
     "messages_insert_messages",
@@ -398,8 +398,7 @@ static err fold_changed(struct pg *pg, struct arena *arena, const struct changes
         pg_array_time(pinned, m->pinned_at);
     }
     struct pg_args args = pg_args(arena);
-    ARGS(&args, rooms, seqs, at, replies, versions, edited, deleted, bodies, mentions, all, pins, pinned,
-         deleted_at);
+    ARGS(&args, rooms, seqs, at, replies, versions, edited, deleted, bodies, mentions, all, pins, pinned, deleted_at);
     return pg_batch_add(pg, &change_messages, &args);
 }
 

@@ -6,7 +6,7 @@
  * cheap and a known room or member costs no allocation. One thread. */
 #pragma once
 
-#include "consumers/presence.h"
+#include "consumers/loop/presence.h"
 #include "ops/runtime/mem.h"
 #include "ops/runtime/uuid.h"
 #include "schemas/rooms.gen.h"

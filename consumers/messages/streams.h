@@ -1,9 +1,9 @@
-/* messages/streams: what the loop is given for the stream rooms (see consumers/worker.h for the contract of each). */
+/* messages/streams: what the loop is given for the stream rooms (see consumers/loop/worker.h for the contract of each). */
 #pragma once
 
+#include "consumers/loop/worker.h"
 #include "consumers/messages/decide.h"
 #include "consumers/messages/row.h"
-#include "consumers/worker.h"
 
 err rooms_load(void *state, struct pg *pg, struct arena *arena, const struct any_record *const *records, size_t count,
                bool facts) MUST_CHECK;

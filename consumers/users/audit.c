@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-#include "consumers/text.h"
+#include "consumers/projection/text.h"
 #include "consumers/users/roles.h"
 #include "ops/runtime/json.h"
 #include "schemas/accounts.gen.h"

@@ -2,7 +2,7 @@
  * of the fact's own fields no secrets, and of personal data only the reason of a suspension. */
 #pragma once
 
-#include "consumers/worker.h"
+#include "consumers/loop/worker.h"
 
 err accounts_audit(struct pg *pg, struct arena *arena, const struct placed_fact *facts, size_t count) MUST_CHECK;
 err sessions_audit(struct pg *pg, struct arena *arena, const struct placed_fact *facts, size_t count) MUST_CHECK;

@@ -1,4 +1,4 @@
-/* users/cache: who may come in, and what GET /users/me shows, in Redis (consumers/epoch_cache.h says how it stays
+/* users/cache: who may come in, and what GET /users/me shows, in Redis (consumers/projection/epoch_cache.h says how it stays
  * true).
  *
  *     aether:account:<user>            a  session epoch, kept session, roles, suspension
@@ -8,7 +8,7 @@
  * session's hash is written whole: who logs out is out as soon as the worker has heard of it. */
 #pragma once
 
-#include "consumers/epoch_cache.h"
+#include "consumers/projection/epoch_cache.h"
 #include "consumers/users/view.h"
 
 /* The worker's `cache` of the two streams. */

@@ -5,7 +5,7 @@
  * ciphertext. */
 #pragma once
 
-#include "consumers/rejection.h"
+#include "consumers/outcome/rejection.h"
 #include "consumers/users/state.h"
 #include "schemas/accounts.gen.h"
 #include "schemas/sessions.gen.h"

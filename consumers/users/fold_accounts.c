@@ -3,7 +3,7 @@
  * The newest fact of each kind counts (struct account_change), so that no row is written twice by one statement. An
  * account that registers is inserted as it registered and then updated like the others. The checkpoint keeps a fact
  * from being folded twice; a row that is there already is an error and must surface. */
-#include "consumers/text.h"
+#include "consumers/projection/text.h"
 #include "consumers/users/audit.h"
 #include "consumers/users/names.h"
 #include "consumers/users/row.h"

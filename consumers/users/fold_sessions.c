@@ -1,7 +1,7 @@
 /* Brings a batch of facts of the stream sessions into the projection: at most three statements, whatever the batch's
  * size. The checkpoint keeps a fact from being folded twice; a row that is there already is an error and
  * must surface. */
-#include "consumers/text.h"
+#include "consumers/projection/text.h"
 #include "consumers/users/audit.h"
 #include "consumers/users/row.h"
 #include "consumers/users/streams.h"

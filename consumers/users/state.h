@@ -3,7 +3,7 @@
  * Entries come from an arena, so forgetting everything is cheap; they also remember what is known not to exist. */
 #pragma once
 
-#include "consumers/presence.h"
+#include "consumers/loop/presence.h"
 #include "consumers/users/roles.h"
 #include "ops/runtime/mem.h"
 #include "ops/runtime/uuid.h"

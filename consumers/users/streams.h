@@ -1,9 +1,9 @@
-/* users/streams: what the loop is given for the streams accounts and sessions (consumers/worker.h has the contract of
+/* users/streams: what the loop is given for the streams accounts and sessions (consumers/loop/worker.h has the contract of
  * each). */
 #pragma once
 
+#include "consumers/loop/worker.h"
 #include "consumers/users/decide.h"
-#include "consumers/worker.h"
 
 err accounts_load(void *state, struct pg *pg, struct arena *arena, const struct any_record *const *records,
                   size_t count, bool facts) MUST_CHECK;

@@ -7,6 +7,7 @@
 #include <microhttpd.h>
 #include <stdio.h>
 
+#include "consumers/outcome/rejection.h"
 #include "consumers/users/cache.h"
 #include "gateway/accounts/account.h"
 #include "gateway/accounts/account_fields.h"

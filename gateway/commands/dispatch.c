@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "consumers/deciders.h"
-#include "consumers/operation.h"
-#include "consumers/rejection.h"
+#include "consumers/outcome/deciders.h"
+#include "consumers/outcome/operation.h"
+#include "consumers/outcome/rejection.h"
 #include "gateway/commands/accepted.h"
 #include "gateway/commands/replies.h"
 #include "gateway/commands/waiting.h"

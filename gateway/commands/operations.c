@@ -1,9 +1,9 @@
 /* operations: what became of a command whose request was answered 202. */
 #include <stdio.h>
 
-#include "consumers/deciders.h"
-#include "consumers/operation.h"
-#include "consumers/rejection.h"
+#include "consumers/outcome/deciders.h"
+#include "consumers/outcome/operation.h"
+#include "consumers/outcome/rejection.h"
 #include "gateway/commands/accepted.h"
 #include "gateway/gateway.h"
 #include "gateway/pool.h"

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "consumers/deciders.h"
-#include "consumers/operation.h"
+#include "consumers/outcome/deciders.h"
+#include "consumers/outcome/operation.h"
 #include "gateway/gateway.h"
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"

@@ -1,6 +1,6 @@
 #include "gateway/docs/problem_code.h"
 
-#include "consumers/rejection.h"
+#include "consumers/outcome/rejection.h"
 
 /* The first numbers are the framework's: any command can be rejected so, but for a version that nobody asked for. Who
  * is suspended is told so at every door. */
@@ -13,7 +13,7 @@ const struct problem_code problem_codes[] = {
 #define REJECTION(number, name, status, code, title) { (status), (code), REJECTION_WHEN(number), (title) },
 #include "gateway/docs/problems.def"
 
-#include "consumers/rejections.def"
+#include "consumers/outcome/rejections.def"
 #undef PROBLEM
 #undef REJECTION
 };

@@ -1,6 +1,6 @@
 /* invitations: into a room, given, taken back, accepted; those of a room and one's own. */
 #include "consumers/messages/view.h"
-#include "consumers/rejection.h"
+#include "consumers/outcome/rejection.h"
 #include "consumers/users/view.h"
 #include "gateway/gateway.h"
 #include "gateway/list.h"

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-#include "consumers/rejection.h"
+#include "consumers/outcome/rejection.h"
 
 #include "gateway/gateway.h"
 #include "gateway/http/message_text.h"

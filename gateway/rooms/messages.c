@@ -8,7 +8,7 @@
 
 #include "consumers/messages/cache.h"
 #include "consumers/messages/view.h"
-#include "consumers/rejection.h"
+#include "consumers/outcome/rejection.h"
 #include "gateway/cursor.h"
 #include "gateway/gateway.h"
 #include "gateway/http/message_text.h"

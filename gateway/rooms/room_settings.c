@@ -1,6 +1,6 @@
 /* room_settings: what admins change of a room, and direct conversations. */
 #include "consumers/messages/view.h"
-#include "consumers/rejection.h"
+#include "consumers/outcome/rejection.h"
 #include "consumers/users/view.h"
 #include "gateway/gateway.h"
 #include "gateway/if_match.h"

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "consumers/rejection.h"
+#include "consumers/outcome/rejection.h"
 #include "consumers/users/view.h"
 #include "gateway/accounts/account_fields.h"
 #include "gateway/accounts/password.h"

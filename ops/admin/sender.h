@@ -2,7 +2,7 @@
  * sealed, appended to the log, decided by the worker. The actor is system_actor. One thread. */
 #pragma once
 
-#include "consumers/operation.h"
+#include "consumers/outcome/operation.h"
 #include "ops/runtime/config.h"
 #include "producers/producer.h"
 #include "schemas/accounts.gen.h"

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "consumers/checkpoint.h"
+#include "consumers/loop/checkpoint.h"
 #include "consumers/messages/streams.h"
-#include "consumers/operation.h"
+#include "consumers/outcome/operation.h"
 #include "ops/runtime/clock.h"
 #include "tests/consumers/database.h"
 
@@ -16,8 +16,6 @@
 #define FACT_LEN   300
 #define PARTITIONS 6
 #define MEMBERS    16 /* of each room; they post in it */
-
-extern const struct migration worker_tables_migrations[];
 
 struct load {
     size_t facts, rooms;

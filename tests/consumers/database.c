@@ -39,8 +39,6 @@ static void with_database(const char *dsn, const char *name, struct buf *out)
     buf_char(out, '\0');
 }
 
-extern const struct migration worker_tables_migrations[]; /* what every worker keeps */
-
 static struct pg *server(void)
 {
     struct pg *pg = pg_create(suite_server("AETHER_TEST_POSTGRES_DSN"), "aether-test");

@@ -2,7 +2,7 @@
  * create databases). */
 #pragma once
 
-#include "consumers/worker.h"
+#include "consumers/loop/worker.h"
 
 struct database {
     struct pg *pg;

@@ -2,9 +2,9 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "consumers/deciders.h"
-#include "consumers/operation.h"
-#include "consumers/worker.h"
+#include "consumers/loop/worker.h"
+#include "consumers/outcome/deciders.h"
+#include "consumers/outcome/operation.h"
 #include "tests/suite.h"
 
 #define WORKER(name) extern const struct worker_definition name##_definition;

@@ -138,7 +138,7 @@ START_TEST(what_had_been_deleted_stays_so_when_its_thread_changes_later)
     fold((struct rooms_fact){ ROOMS_MESSAGE_POSTED,
                               .message_posted = { BY(1, 20), .message_id = id('m', 2), .seq = 2, .body = text("two"),
                                                   .reply_to = 1, .thread = 1 } }); /* 2 */
-    deleted(1, 30, false); /* 3 */
+    deleted(1, 30, false);                                                         /* 3 */
     fold((struct rooms_fact){ ROOMS_MESSAGE_DELETED,
                               .message_deleted = { BY(1, 40), .message_id = id('m', 2), .seq = 2, .thread = 1 } });
     ck_assert_str_eq(page_as_of(1, true, 2, 0, 0, 10), "1:1:one 2:1:two ");

@@ -1,5 +1,5 @@
 /* Workers that start at once bring one database to their version, whatever it was: each migration is applied once. */
-#include "consumers/migration.h"
+#include "consumers/projection/migration.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +40,7 @@ static struct pg *worker_connect(const struct worker_definition *kind)
 static err migrate(const struct worker_definition *kind, const struct migration *own, int64_t *applied)
 {
     struct pg *pg = worker_connect(kind);
-    const err e = migration_apply(pg, kind->name, own, applied);
+    const err e = migration_apply(pg, kind->name, worker_tables_migrations, own, applied);
     pg_destroy(pg);
     return e;
 }
@@ -78,7 +78,7 @@ static void start_all_at_once(void)
         close(go[1]);
         if (read(go[0], &byte, 1) != 0)
             _exit(1);
-        if (migration_apply(pg, kind->name, kind->migrations, &applied) != OK) {
+        if (migration_apply(pg, kind->name, worker_tables_migrations, kind->migrations, &applied) != OK) {
             fprintf(stderr, "%s: %s\n", kind->name, err_message());
             _exit(1);
         }

@@ -2,7 +2,7 @@
  * names of its own. */
 #pragma once
 
-#include "consumers/worker.h"
+#include "consumers/loop/worker.h"
 #include "tests/consumers/chance.h"
 
 enum { PEOPLE = 3 }; /* of a story */

@@ -2,8 +2,8 @@
  * of them, or Redis, was away. Database 9 of the server of AETHER_TEST_REDIS_URL is emptied before each test. */
 #include <stdlib.h>
 
+#include "consumers/loop/worker.h"
 #include "consumers/messages/cache.h"
-#include "consumers/worker.h"
 #include "tests/consumers/emptied_redis.h"
 #include "tests/consumers/values.h"
 

@@ -1,7 +1,7 @@
 /* Texts that a table or a JSON document would not take. */
 #include <stdlib.h>
 
-#include "consumers/text.h"
+#include "consumers/projection/text.h"
 #include "tests/suite.h"
 
 #define FFFD "\xEF\xBF\xBD"

@@ -12,7 +12,7 @@ REJECTION = re.compile(r'^REJECTION\(\d+,\s*\w+,\s*(\d{3}),\s*"([a-z_]+)"', re.M
 
 
 def table():
-    rows = PROBLEM.findall((ROOT / "gateway/docs/problems.def").read_text()) + REJECTION.findall((ROOT / "consumers/rejections.def").read_text())
+    rows = PROBLEM.findall((ROOT / "gateway/docs/problems.def").read_text()) + REJECTION.findall((ROOT / "consumers/outcome/rejections.def").read_text())
     return {code: status for status, code in rows}
 
 

@@ -13,12 +13,14 @@ import tempfile
 
 LAYERS = ("ops/runtime", "schemas", "topics", "producers", "consumers", "gateway")
 
+# Of the consumers: what all workers share, a layer each, and then a folder a worker.
+SHARED = ("projection", "outcome", "loop")
+
 # What the gateway may know of the workers: queries over their projections, and what became of a command.
-GATEWAY_MAY_SEE = ("consumers/*/view.h", "consumers/*/view_*.h", "consumers/*/cache.h", "consumers/deciders.h", "consumers/operation.h", "consumers/owner.h", "consumers/rejection.h",
-                   "consumers/rejections.def")
+GATEWAY_MAY_SEE = ("consumers/*/view.h", "consumers/*/view_*.h", "consumers/*/cache.h", "consumers/outcome/*")
 
 # What serves every stream names none: a new one costs its schemas, its topics and its worker's folder.
-FOR_EVERY_STREAM = ("topics/*", "producers/*", "consumers/*", "gateway/commands/dispatch.*", "gateway/commands/replies.*", "gateway/commands/waiting.*")
+FOR_EVERY_STREAM = ("topics/*", "producers/*", "consumers/loop/*", "consumers/outcome/*", "consumers/projection/*", "gateway/commands/dispatch.*", "gateway/commands/replies.*", "gateway/commands/waiting.*")
 ITS_RECORDS = ("schemas/meta.gen.h", "schemas/replies.gen.h")
 
 # HTTP alone: from bytes to a handler and back. It knows nothing of Kafka, PostgreSQL or the domain.
@@ -28,7 +30,7 @@ HTTP_MAY_NOT_SEE = ("ops/runtime/pg.h", "ops/runtime/redis.h", "ops/runtime/kafk
 
 # The domain is pure: it sees the events, its own state and memory; no store, no log, no clock, no randomness.
 PURE = ("decide*.c", "decide.h", "evolve.c", "state.c", "state.h")
-PURE_MAY_SEE = ("schemas/*.gen.h", "schemas/codec.h", "consumers/rejection.h", "consumers/rejections.def", "ops/runtime/err.h",
+PURE_MAY_SEE = ("schemas/*.gen.h", "schemas/codec.h", "consumers/outcome/rejection.h", "consumers/outcome/rejections.def", "ops/runtime/err.h",
                 "ops/runtime/mem.h", "ops/runtime/uuid.h")
 PURE_MAY_SEE_OF_THE_SYSTEM = ("assert.h", "ctype.h", "errno.h", "inttypes.h", "limits.h", "stdbool.h", "stddef.h", "stdint.h",
                               "stdlib.h", "string.h", "uthash.h",
@@ -46,9 +48,15 @@ def layer(path):
 
 
 def worker(path):
-    """'messages' for consumers/messages/fold.c; None for the loop's own files and for other layers."""
+    """'messages' for consumers/messages/fold.c; None for what workers share and for other layers."""
     parts = path.split("/")
-    return parts[1] if parts[0] == "consumers" and len(parts) == 3 else None
+    return parts[1] if parts[0] == "consumers" and len(parts) == 3 and parts[1] not in SHARED else None
+
+
+def shared(path):
+    """The index in SHARED; None for workers and for other layers."""
+    parts = path.split("/")
+    return SHARED.index(parts[1]) if parts[0] == "consumers" and len(parts) == 3 and parts[1] in SHARED else None
 
 
 def matches(path, patterns):
@@ -87,8 +95,10 @@ def broken(path, includes):
         elif theirs > mine:
             yield line, f'"{quoted}": {LAYERS[mine]} is below {LAYERS[theirs]} and does not include it'
         elif LAYERS[mine] == "consumers" and worker(quoted) not in (None, worker(path)):
-            who = f"the worker {worker(path)}" if worker(path) else "the loop"
+            who = f"the worker {worker(path)}" if worker(path) else "what workers share"
             yield line, f'"{quoted}": {who} does not include the worker {worker(quoted)}'
+        elif None not in (shared(path), shared(quoted)) and shared(quoted) > shared(path):
+            yield line, f'"{quoted}": {SHARED[shared(path)]} is below {SHARED[shared(quoted)]} and does not include it'
         elif LAYERS[mine] == "gateway" and LAYERS[theirs] == "consumers" and not matches(quoted, GATEWAY_MAY_SEE):
             yield line, f'"{quoted}": of the consumers the gateway includes only {", ".join(GATEWAY_MAY_SEE)}'
         elif path.startswith(HTTP) and (not quoted.startswith(HTTP_MAY_SEE) or quoted in HTTP_MAY_NOT_SEE):
@@ -137,11 +147,12 @@ BAD = (
     ("a lower layer includes a higher one", {"schemas/a.c": '#include "topics/topics.h"\n'}, "schemas/a.c:1: "),
     ("the runtime includes the schemas", {"ops/runtime/a.h": '\n#include "schemas/codec.h"\n'}, "ops/runtime/a.h:2: "),
     ("a worker includes another", {"consumers/users/a.c": '#include "consumers/messages/view.h"\n'}, "does not include the worker messages"),
-    ("the loop includes a worker", {"consumers/loop.c": '#include "consumers/users/state.h"\n'}, "the loop does not include the worker users"),
-    ("a consumer includes the gateway", {"consumers/a.c": '#  include "gateway/http/route.h"\n'}, "consumers is below gateway"),
+    ("the loop includes a worker", {"consumers/loop/loop.c": '#include "consumers/users/state.h"\n'}, "what workers share does not include the worker users"),
+    ("projections know the loop", {"consumers/projection/rows.h": '#include "consumers/loop/worker.h"\n'}, "projection is below loop"),
+    ("a consumer includes the gateway", {"consumers/loop/a.c": '#  include "gateway/http/route.h"\n'}, "consumers is below gateway"),
     ("the gateway looks into a worker", {"gateway/a.c": '#include "consumers/users/state.h"\n'}, "the gateway includes only"),
-    ("the gateway looks into the loop", {"gateway/a.c": '#include "consumers/worker.h"\n'}, "the gateway includes only"),
-    ("the loop knows a stream", {"consumers/batch.c": '#include "schemas/rooms.gen.h"\n'}, "names none"),
+    ("the gateway looks into the loop", {"gateway/a.c": '#include "consumers/loop/worker.h"\n'}, "the gateway includes only"),
+    ("the loop knows a stream", {"consumers/loop/batch.c": '#include "schemas/rooms.gen.h"\n'}, "names none"),
     ("the way of a command knows its stream", {"gateway/commands/dispatch.c": '#include "schemas/accounts.gen.h"\n'}, "names none"),
     ("HTTP knows what is answered over it", {"gateway/http/a.c": '#include "gateway/rooms/rooms.h"\n'}, "HTTP alone"),
     ("HTTP knows PostgreSQL", {"gateway/http/a.c": '#include "ops/runtime/pg.h"\n'}, "HTTP alone"),
@@ -157,11 +168,11 @@ BAD = (
 GOOD = {
     "ops/runtime/err.h": "#include <stdint.h>\n",
     "schemas/codec.h": '#include "ops/runtime/err.h"\n',
-    "consumers/worker.h": '#include "schemas/codec.h"\n#include "schemas/replies.gen.h"\n#include "producers/producer.h"\n#include <libpq-fe.h>\n',
+    "consumers/loop/worker.h": '#include "schemas/codec.h"\n#include "schemas/replies.gen.h"\n#include "producers/producer.h"\n#include <libpq-fe.h>\n',
     "consumers/users/decide.c": '#include "consumers/users/state.h"\n#include "schemas/accounts.gen.h"\n#include <uthash.h>\n',
-    "consumers/users/state.h": '#include "consumers/rejection.h"\n',
-    "consumers/users/fold.c": '#include "consumers/worker.h"\n#include "consumers/users/state.h"\n',
-    "gateway/accounts/auth.c": '#include "consumers/users/view.h"\n#include "consumers/operation.h"\n#include <microhttpd.h>\n',
+    "consumers/users/state.h": '#include "consumers/outcome/rejection.h"\n',
+    "consumers/users/fold.c": '#include "consumers/loop/worker.h"\n#include "consumers/users/state.h"\n',
+    "gateway/accounts/auth.c": '#include "consumers/users/view.h"\n#include "consumers/outcome/operation.h"\n#include <microhttpd.h>\n',
     "tests/users/decide.c": '#include "consumers/users/decide.h"\n#include "gateway/http/route.h"\n',
 }
 

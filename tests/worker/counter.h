@@ -6,7 +6,7 @@
  * the loop does wrong shows. One worker a process and test: `counter` says what is to go wrong. */
 #pragma once
 
-#include "consumers/worker.h"
+#include "consumers/loop/worker.h"
 #include "schemas/rooms.gen.h"
 
 /* Labels from 1 to 99 mean nothing. */

@@ -1,5 +1,5 @@
 /* Whose outcome need not be looked for. */
-#include "consumers/fresh.h"
+#include "consumers/loop/fresh.h"
 
 #include "tests/suite.h"
 

@@ -1,7 +1,8 @@
 /* Whether every partition has an owner, as gateways see it. Skipped unless AETHER_TEST_POSTGRES_DSN is set. */
-#include "consumers/owner.h"
+#include "consumers/outcome/owner.h"
 
-#include "consumers/migration.h"
+#include "consumers/loop/worker.h"
+#include "consumers/projection/migration.h"
 #include "tests/consumers/database.h"
 #include "tests/suite.h"
 
@@ -19,7 +20,7 @@ static void begin(void)
     for (size_t i = 0; i < sizeof workers / sizeof *workers; i++) {
         database_run(&database,
                      arena_printf(&arena, "CREATE SCHEMA %s; SET search_path = %s, public", workers[i], workers[i]));
-        ck_ok(migration_apply(database.pg, workers[i], none, &applied));
+        ck_ok(migration_apply(database.pg, workers[i], worker_tables_migrations, none, &applied));
     }
 }
 

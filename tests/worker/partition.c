@@ -1,7 +1,7 @@
 /* The tail of a partition: whose fact is whose. */
 #include <stdlib.h>
 
-#include "consumers/partition.h"
+#include "consumers/loop/partition.h"
 #include "tests/suite.h"
 
 static struct partition partition_with_tail(const int64_t *command_offsets, size_t count)

@@ -2,7 +2,7 @@
  * loop on a real Kafka and PostgreSQL, in topics, a group and a database of the test's own. */
 #pragma once
 
-#include "consumers/loop.h"
+#include "consumers/loop/loop.h"
 #include "tests/consumers/database.h"
 #include "tests/worker/counter.h"
 

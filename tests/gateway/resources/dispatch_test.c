@@ -4,8 +4,8 @@
 #include <sodium.h>
 #include <stdio.h>
 
-#include "consumers/operation.h"
-#include "consumers/rejection.h"
+#include "consumers/outcome/operation.h"
+#include "consumers/outcome/rejection.h"
 #include "gateway/commands/accepted.h"
 #include "gateway/commands/dispatch.h"
 #include "gateway/commands/replies.h"

@@ -19,7 +19,7 @@ def main(name, source, target):
     if numbers != list(range(1, len(numbers) + 1)):
         sys.exit(f"{source}: migrations must be numbered 1, 2, 3 … without a gap; found {numbers}")
     with open(target, "w", encoding="utf-8") as out:
-        out.write(f'/* Generated from {source.split("/")[-1]} by embed_sql.py. */\n#include "consumers/worker.h"\n\n')
+        out.write(f'/* Generated from {source.split("/")[-1]} by embed_sql.py. */\n#include "consumers/loop/worker.h"\n\n')
         out.write(f"extern const struct migration {name}_migrations[];\n\nconst struct migration {name}_migrations[] = {{\n")
         for number, sql in zip(numbers, parts[2::2]):
             out.write(f"    {{ {number},\n{literal(sql)} }},\n")

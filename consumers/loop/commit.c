@@ -1,4 +1,4 @@
-#include "consumers/loop.h"
+#include "consumers/loop/loop.h"
 #include "ops/runtime/log.h"
 
 #define UNIQUE_VIOLATION "23505" /* SQLSTATE */

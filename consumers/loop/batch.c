@@ -13,7 +13,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "consumers/loop.h"
+#include "consumers/loop/loop.h"
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
 

@@ -1,10 +1,8 @@
-#include "consumers/migration.h"
+#include "consumers/projection/migration.h"
 
 #include <inttypes.h>
 
 #include "schemas/vault.h"
-
-extern const struct migration worker_tables_migrations[];
 
 /* One lock for every worker, since they share the vault's schema. */
 static const struct pg_statement sql_lock = { "migration_lock", "SELECT pg_advisory_xact_lock(4702111234474983745)" };
@@ -50,7 +48,8 @@ static err apply_part(struct pg *pg, const char *part, const struct migration *m
     return e;
 }
 
-static err apply_all(struct pg *pg, const char *name, const struct migration *own, int64_t *applied)
+static err apply_all(struct pg *pg, const char *name, const struct migration *common, const struct migration *own,
+                     int64_t *applied)
 {
     /* `name` is an identifier from the program's own definition, not input. */
     char create[256];
@@ -61,15 +60,16 @@ static err apply_all(struct pg *pg, const char *name, const struct migration *ow
     TRY(pg_query(pg, &sql_lock, NULL, NULL));
     TRY(pg_script(pg, create));
     TRY(pg_script(pg, vault_schema_sql));
-    TRY(apply_part(pg, "worker", worker_tables_migrations, applied));
+    TRY(apply_part(pg, "worker", common, applied));
     return apply_part(pg, name, own, applied);
 }
 
-err migration_apply(struct pg *pg, const char *name, const struct migration *own, int64_t *ret_applied)
+err migration_apply(struct pg *pg, const char *name, const struct migration *common, const struct migration *own,
+                    int64_t *ret_applied)
 {
     int64_t applied = 0;
     TRY(pg_query(pg, &pg_sql_begin, NULL, NULL));
-    err e = apply_all(pg, name, own, &applied);
+    err e = apply_all(pg, name, common, own, &applied);
     if (e == OK)
         e = pg_query(pg, &pg_sql_commit, NULL, NULL);
     if (e != OK) {

@@ -1,4 +1,4 @@
-#include "consumers/deciders.h"
+#include "consumers/outcome/deciders.h"
 
 #include <stddef.h>
 

@@ -15,18 +15,13 @@
  * evolve and fold are two readings of one fact and must agree. */
 #pragma once
 
-#include "consumers/rejection.h"
+#include "consumers/outcome/rejection.h"
+#include "consumers/projection/fact.h"
+#include "consumers/projection/migration.h"
 #include "ops/runtime/config.h"
 #include "ops/runtime/pg.h"
 #include "ops/runtime/redis.h"
 #include "schemas/stream.h"
-
-/* A fact at its place in the log, sealed fields opened. */
-struct placed_fact {
-    const struct any_record *fact; /* the stream's fact union */
-    int32_t partition;
-    int64_t offset;
-};
 
 struct stream_worker {
     const struct stream *stream;
@@ -70,11 +65,6 @@ struct signal_worker {
                 size_t count) MUST_CHECK;
 };
 
-struct migration {
-    int number;      /* from 1, in order */
-    const char *sql; /* from tables.sql, split at lines "-- migration N" by the build */
-};
-
 struct worker_definition {
     const char *name;                           /* "messages": PostgreSQL schema, consumer group, parked topic */
     const char *summary;                        /* one line for --help */
@@ -93,6 +83,7 @@ struct worker_definition {
 };
 
 extern const struct setting worker_settings[];
+extern const struct migration worker_tables_migrations[]; /* what every worker keeps beside its projection */
 
 /* Runs until SIGTERM; returns the exit status. */
 int worker_main(const struct worker_definition *definition, int argc, char **argv);

@@ -1,4 +1,4 @@
-#include "consumers/fresh.h"
+#include "consumers/loop/fresh.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -12,7 +12,7 @@
  * versions only. An emptied Redis has no epoch and no hashes: it refills by reads and writes. */
 #pragma once
 
-#include "consumers/worker.h"
+#include "consumers/projection/fact.h"
 #include "ops/runtime/redis.h"
 
 #define EPOCH_LEN 24

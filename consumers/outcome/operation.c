@@ -1,6 +1,6 @@
-#include "consumers/operation.h"
+#include "consumers/outcome/operation.h"
 
-#include "consumers/rejection.h"
+#include "consumers/outcome/rejection.h"
 
 #define COLUMNS "command_id, actor, rejection, stream, partition, fact_offset, request_hash, fact, at"
 

@@ -4,7 +4,7 @@
  * A fold of signals says for each key "unless something newer is there", so it may run twice, or in two processes at
  * once while a partition moves: nothing fences it and nothing has to. Where reading goes on is a row of `followed`, in
  * the fold's transaction. */
-#include "consumers/loop.h"
+#include "consumers/loop/loop.h"
 #include "ops/runtime/kafka.h"
 #include "ops/runtime/log.h"
 

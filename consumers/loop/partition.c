@@ -1,4 +1,4 @@
-#include "consumers/partition.h"
+#include "consumers/loop/partition.h"
 
 #include <stdio.h>
 #include <stdlib.h>

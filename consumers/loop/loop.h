@@ -13,11 +13,11 @@
 
 #include <librdkafka/rdkafka.h>
 
-#include "consumers/fresh.h"
-#include "consumers/operation.h"
-#include "consumers/parked.h"
-#include "consumers/partition.h"
-#include "consumers/worker.h"
+#include "consumers/loop/fresh.h"
+#include "consumers/loop/parked.h"
+#include "consumers/loop/partition.h"
+#include "consumers/loop/worker.h"
+#include "consumers/outcome/operation.h"
 #include "ops/runtime/metrics.h"
 #include "producers/producer.h"
 

@@ -1,4 +1,4 @@
-#include "consumers/text.h"
+#include "consumers/projection/text.h"
 
 #include <assert.h>
 

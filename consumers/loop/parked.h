@@ -3,8 +3,8 @@
  * <worker>.parked for people with Kafka tools (at least once). */
 #pragma once
 
-#include "consumers/partition.h"
-#include "consumers/worker.h"
+#include "consumers/loop/partition.h"
+#include "consumers/loop/worker.h"
 #include "producers/producer.h"
 
 struct parked_keys; /* the keys that are blocked and the records that were discarded, in memory */

@@ -5,7 +5,7 @@
  * What is due is asked for every second, and while there is some every few milliseconds, until none is left: each turn
  * sends what has not been sent yet. A command is in flight until its fact is folded, and what it is about is due till
  * then; so the ids of the last seconds are remembered, and their commands not sent again before RESEND_AFTER_US. */
-#include "consumers/loop.h"
+#include "consumers/loop/loop.h"
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
 

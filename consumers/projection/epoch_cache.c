@@ -1,4 +1,4 @@
-#include "consumers/epoch_cache.h"
+#include "consumers/projection/epoch_cache.h"
 
 #include <assert.h>
 

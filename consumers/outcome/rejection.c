@@ -1,8 +1,8 @@
-#include "consumers/rejection.h"
+#include "consumers/outcome/rejection.h"
 
 const struct rejection rejections[] = {
 #define REJECTION(number, name, status, code, title) { (number), (status), (code), (title) },
-#include "consumers/rejections.def"
+#include "consumers/outcome/rejections.def"
 #undef REJECTION
 };
 const size_t rejections_count = sizeof rejections / sizeof *rejections;

@@ -4,7 +4,7 @@
  * A command is retried by appending it again. Facts of a key are folded in order, together, in one transaction with a
  * checkpoint that stays where it is (the compare-and-swap still proves that we are the owner). What was discarded stays
  * out of the projection; the log keeps it. */
-#include "consumers/loop.h"
+#include "consumers/loop/loop.h"
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
 

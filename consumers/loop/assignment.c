@@ -5,8 +5,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "consumers/loop.h"
-#include "consumers/owner.h"
+#include "consumers/loop/loop.h"
+#include "consumers/outcome/owner.h"
 #include "ops/runtime/clock.h"
 #include "ops/runtime/kafka.h"
 #include "ops/runtime/log.h"

@@ -6,7 +6,7 @@
 enum rejection_code {
     ACCEPTED = 0,
 #define REJECTION(number, name, status, code, title) name = number,
-#include "consumers/rejections.def"
+#include "consumers/outcome/rejections.def"
 #undef REJECTION
 };
 

@@ -1,9 +1,9 @@
-#include "consumers/owner.h"
+#include "consumers/outcome/owner.h"
 
 #include <stdio.h>
 
-#include "consumers/deciders.h"
-#include "consumers/operation.h"
+#include "consumers/outcome/deciders.h"
+#include "consumers/outcome/operation.h"
 
 #define UNDEFINED_TABLE "42P01" /* SQLSTATE */
 #define TEXT_OF(number) #number

@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "consumers/loop.h"
+#include "consumers/loop/loop.h"
 #include "ops/runtime/clock.h"
 #include "ops/runtime/kafka.h"
 #include "ops/runtime/log.h"

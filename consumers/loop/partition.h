@@ -1,8 +1,8 @@
 /* partition: what a worker knows of one partition it owns. One thread. */
 #pragma once
 
-#include "consumers/checkpoint.h"
-#include "consumers/worker.h"
+#include "consumers/loop/checkpoint.h"
+#include "consumers/loop/worker.h"
 
 /* A fact that is in the log behind the checkpoint: the outcome of its command, decided by a predecessor (or by this
  * process before a failure). */

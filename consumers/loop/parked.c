@@ -1,4 +1,4 @@
-#include "consumers/parked.h"
+#include "consumers/loop/parked.h"
 
 #include <stdlib.h>
 #include <uthash.h>

@@ -1,4 +1,4 @@
-#include "consumers/checkpoint.h"
+#include "consumers/loop/checkpoint.h"
 
 static const struct pg_statement sql_load = {
     "checkpoint_load",

@@ -4,7 +4,7 @@
  *
  * One thread. A failure that may heal makes everything stale and is tried again after a growing pause, during which the
  * group is served; a failure that does not heal ends the process with one line, and its supervisor starts it again. */
-#include "consumers/worker.h"
+#include "consumers/loop/worker.h"
 
 #include <poll.h>
 #include <stdatomic.h>
@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "consumers/loop.h"
-#include "consumers/migration.h"
-#include "consumers/owner.h"
+#include "consumers/loop/loop.h"
+#include "consumers/outcome/owner.h"
+#include "consumers/projection/migration.h"
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
 #include "ops/runtime/processors.h"
@@ -243,7 +243,8 @@ static err migrate(struct worker *w)
 {
     for (int attempt = 0; !stop_requested(); attempt++) {
         int64_t applied = 0;
-        const err e = migration_apply(w->pg, w->definition->name, w->definition->migrations, &applied);
+        const err e =
+            migration_apply(w->pg, w->definition->name, worker_tables_migrations, w->definition->migrations, &applied);
         if (e == OK && applied > 0)
             LOG(INFO, "migrated", F_INT("migrations", applied));
         if (e != RETRY)
