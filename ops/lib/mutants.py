@@ -270,7 +270,7 @@ class Run:
             return status != 0
         failed = re.findall(r":[FE]:([^:]*):([^:]*):\d+: ", text)
         # A crash beyond Check's reach, or what a sanitizer says at the end, belongs to every case.
-        return any(case in names for names in failed) or status != 0 and not failed
+        return any(name.startswith(case) for names in failed for name in names) or status != 0 and not failed
 
     def run_c(self, test, said):
         with contextlib.suppress(FileNotFoundError):
