@@ -1,14 +1,18 @@
 /* How fast one process folds messages into the projection, with its indexes, the checkpoint and the outcomes, as the
- * loop does. Not a test: run it by hand,
+ * loop does: by turns as the worker does it, and by rows in memory (consumers/messages/evolve_rows.h). Not a test: run it
+ * by hand,
  *     AETHER_TEST_POSTGRES_DSN=… build/tests/consumers/bench_fold [facts, default 1000000] [rooms 1000] [batch 2000] …
- * Each further argument is another batch size. AETHER_BENCH_SQL is run first, to compare other tables by turns. Prints
- * facts a second, CPU a fact, and bytes a row. */
+ * Each further argument is another batch size. AETHER_BENCH_TURNS (1) is how many of each, AETHER_BENCH_SQL is run first,
+ * to compare other tables by turns. Prints facts a second, CPU a fact, bytes a row, and a checksum of the tables, which
+ * must be the same. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "consumers/loop/checkpoint.h"
+#include "consumers/messages/evolve_rows.h"
 #include "consumers/messages/streams.h"
 #include "consumers/outcome/operation.h"
+#include "consumers/projection/rows.h"
 #include "ops/runtime/clock.h"
 #include "tests/consumers/database.h"
 
@@ -52,12 +56,40 @@ static void evolve(struct database *d, const struct stream_worker *worker, void 
         worker->evolve(state, facts[i]);
 }
 
+/* What is compared. */
+struct side {
+    const struct stream_worker *worker;
+    void *state;       /* … by the worker's state and its fold */
+    struct rows *rows; /* … by rows; NULL: not */
+};
+
+static void evolve_side(struct database *d, struct side *side, struct arena *arena, const struct placed_fact *placed,
+                        size_t count)
+{
+    if (!side->rows) {
+        evolve(d, side->worker, side->state, arena, placed, count);
+        return;
+    }
+    rows_begin(side->rows, arena);
+    if (rows_fold(side->rows, d->pg, rooms_evolve_rows, placed, count) != OK) {
+        fprintf(stderr, "fold: %s\n", err_message());
+        exit(1);
+    }
+}
+
+static err fold_side(struct database *d, const struct side *side, struct arena *arena, const struct placed_fact *placed,
+                     size_t count)
+{
+    return side->rows ? rows_flush(side->rows, d->pg) : side->worker->fold(d->pg, arena, side->state, placed, count);
+}
+
 /* The transaction of the loop (commit.c). Returns the microseconds until all was queued. */
-static int64_t commit(struct database *d, const struct stream_worker *worker, const void *state, struct arena *arena,
-                      const struct placed_fact *placed, size_t count, struct checkpoint *at)
+static int64_t commit(struct database *d, struct side *side, struct arena *arena, const struct placed_fact *placed,
+                      size_t count, struct checkpoint *at)
 {
     static char fact[FACT_LEN];
     const int64_t began = clock_mono_us();
+    evolve_side(d, side, arena, placed, count);
     struct operation *operations = ARENA_ARRAY(arena, struct operation, count);
     const struct operation **rows = ARENA_ARRAY(arena, const struct operation *, count);
     struct checkpoint *to = ARENA_ARRAY(arena, struct checkpoint, PARTITIONS);
@@ -76,8 +108,7 @@ static int64_t commit(struct database *d, const struct stream_worker *worker, co
         to[i].next_offset++;
     }
     if (pg_batch_begin(d->pg) != OK || pg_batch_add(d->pg, &pg_sql_begin, NULL) != OK ||
-        checkpoint_advance(d->pg, arena, at, to, PARTITIONS) != OK ||
-        worker->fold(d->pg, arena, state, placed, count) != OK ||
+        checkpoint_advance(d->pg, arena, at, to, PARTITIONS) != OK || fold_side(d, side, arena, placed, count) != OK ||
         operation_record(d->pg, arena, rows, count, false) != OK || pg_batch_add(d->pg, &pg_sql_commit, NULL) != OK) {
         fprintf(stderr, "fold: %s\n", err_message());
         exit(1);
@@ -132,7 +163,7 @@ static void create_rooms(struct load *l, struct database *d, const struct stream
     free(placed);
 }
 
-static void run(struct load *l, size_t batch)
+static void run(struct load *l, size_t batch, bool by_rows)
 {
     static char body[BODY_LEN + 1];
     memset(body, 'x', BODY_LEN);
@@ -141,8 +172,6 @@ static void run(struct load *l, size_t batch)
     struct database d;
     database_create(&d, definitions);
     database_run(&d, "SET synchronous_commit = on; SET search_path = messages, public");
-    for (const struct migration *m = worker_tables_migrations; m->number; m++)
-        database_run(&d, m->sql);
     if (getenv("AETHER_BENCH_SQL"))
         database_run(&d, getenv("AETHER_BENCH_SQL"));
     memset(l->last_seq, 0, l->rooms * sizeof *l->last_seq);
@@ -153,7 +182,10 @@ static void run(struct load *l, size_t batch)
     struct rooms_fact *facts = mem_alloc(batch * sizeof *facts);
     struct placed_fact *placed = mem_alloc(batch * sizeof *placed);
     int64_t queueing = 0, waiting = 0;
-    void *state = worker->state_create();
+    struct side side = { .worker = worker,
+                         .state = by_rows ? NULL : worker->state_create(),
+                         .rows = by_rows ? rows_create(rooms_tables, rooms_table_count) : NULL };
+    l->chance = 88172645463325252ull;
     struct checkpoint checkpoints[PARTITIONS];
     const int64_t ends[PARTITIONS] = { 0 };
     for (int i = 0; i < PARTITIONS; i++)
@@ -178,9 +210,8 @@ static void run(struct load *l, size_t batch)
             placed[i] =
                 (struct placed_fact){ (const struct any_record *)&facts[i], 0, (int64_t)(l->rooms * MEMBERS + at + i) };
         }
-        evolve(&d, worker, state, &arena, placed, count);
         const int64_t began = clock_mono_us();
-        const int64_t queued = commit(&d, worker, state, &arena, placed, count, checkpoints);
+        const int64_t queued = commit(&d, &side, &arena, placed, count, checkpoints);
         queueing += queued;
         waiting += clock_mono_us() - began - queued;
         arena_reset(&arena);
@@ -195,16 +226,26 @@ static void run(struct load *l, size_t batch)
     const struct str hot = database_value(&d, &arena,
                                           "SELECT n_tup_hot_upd * 100 / greatest(n_tup_upd, 1) FROM pg_stat_user_tables"
                                           " WHERE relname = 'rooms'");
-    printf("batch %6zu: %8.0f facts/s; CPU a fact: %.2f us ours to queue, %.2f us the server's; %s bytes a row (table "
+    const struct str sum = database_value(
+        &d, &arena,
+        "SELECT md5(concat((SELECT sum(hashtext(concat(room_id, seq, sender_id, body, position, reactions))::bigint)"
+        "                     FROM messages.messages),"
+        "                  (SELECT string_agg(m::text, ' ' ORDER BY room_id, user_id) FROM messages.members m),"
+        "                  (SELECT string_agg(r::text, ' ' ORDER BY room_id) FROM messages.rooms r)))");
+    printf("%-6s batch %6zu: %8.0f facts/s; CPU a fact: %.2f us ours to queue, %.2f us the server's; %s bytes a row "
+           "(table "
            "+ index);"
-           " %s%% HOT\n",
-           batch, (double)l->facts * 1e6 / (double)(queueing + waiting), (double)queueing / (double)l->facts,
-           (double)cpu / (double)l->facts, arena_str(&arena, size).ptr, arena_str(&arena, hot).ptr);
+           " %s%% HOT; %.8s\n",
+           by_rows ? "rows" : "state", batch, (double)l->facts * 1e6 / (double)(queueing + waiting),
+           (double)queueing / (double)l->facts, (double)cpu / (double)l->facts, arena_str(&arena, size).ptr,
+           arena_str(&arena, hot).ptr, sum.ptr);
     fflush(stdout);
     arena_finish(&arena);
     free(facts);
     free(placed);
-    worker->state_destroy(state);
+    if (side.state)
+        worker->state_destroy(side.state);
+    rows_destroy(side.rows);
     database_destroy(&d);
 }
 
@@ -220,10 +261,10 @@ int main(int argc, char **argv)
         l.room_ids[i] = uuid_v7(1600000000000 + (int64_t)i);
         l.user_ids[i] = uuid_v7(1500000000000 + (int64_t)i);
     }
-    if (argc <= 3)
-        run(&l, 2000);
-    for (int i = 3; i < argc; i++)
-        run(&l, strtoul(argv[i], NULL, 10));
+    const char *turns = getenv("AETHER_BENCH_TURNS");
+    for (int i = argc <= 3 ? 2 : 3; i < (argc <= 3 ? 3 : argc); i++)
+        for (unsigned long turn = 0; turn < 2 * (turns ? strtoul(turns, NULL, 10) : 1); turn++)
+            run(&l, argc <= 3 ? 2000 : strtoul(argv[i], NULL, 10), turn % 2);
     free(l.last_seq);
     free(l.room_ids);
     free(l.user_ids);

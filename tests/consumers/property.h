@@ -3,6 +3,7 @@
 #pragma once
 
 #include "consumers/loop/worker.h"
+#include "consumers/projection/rows.h"
 #include "tests/consumers/chance.h"
 
 enum { PEOPLE = 3 }; /* of a story */
@@ -21,7 +22,12 @@ struct game {
     /* What the folds write, and in which order a table's rows are compared; ended by NULL. */
     const struct game_table {
         const char *name, *key;
+        const char *as; /* what of it is compared; NULL: all */
     } * tables;
+    /* The second way to fold, by rows in memory; NULL: this stream has none. */
+    const struct table *const *rows;
+    const size_t *row_count;
+    rows_evolve *evolve;
 };
 
 extern const struct game accounts_game, sessions_game, rooms_game;

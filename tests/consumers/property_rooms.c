@@ -1,4 +1,5 @@
 /* Random commands and all questions of the stream rooms. */
+#include "consumers/messages/evolve_rows.h"
 #include "consumers/messages/streams.h"
 #include "consumers/messages/view.h"
 #include "tests/consumers/property.h"
@@ -415,7 +416,8 @@ static const struct game_table tables[] = {
     { "messages.mentions", "user_id, room_id, seq" },
     { "messages.scheduled", "message_id" },
     { "messages.expiring", "room_id, seq" },
-    { "messages.restrictions", "room_id, user_id" },
+    { "messages.restrictions", "room_id, user_id", "SELECT room_id, user_id, read_only IS TRUE, slow_until" },
+    { "messages.deleted_counts", "room_id, level, block" },
     { 0 },
 };
 
@@ -427,4 +429,7 @@ const struct game rooms_game = {
     .from_state = rooms_from_state,
     .look = rooms_look,
     .tables = tables,
+    .rows = rooms_tables,
+    .row_count = &rooms_table_count,
+    .evolve = rooms_evolve_rows,
 };

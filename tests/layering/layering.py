@@ -29,7 +29,7 @@ HTTP_MAY_SEE = (HTTP, "ops/runtime/")
 HTTP_MAY_NOT_SEE = ("ops/runtime/pg.h", "ops/runtime/redis.h", "ops/runtime/kafka.h")
 
 # The domain is pure: it sees the events, its own state and memory; no store, no log, no clock, no randomness.
-PURE = ("decide*.c", "decide.h", "evolve.c", "state.c", "state.h")
+PURE = ("decide*.c", "decide.h", "evolve*.c", "state.c", "state.h")
 PURE_MAY_SEE = ("schemas/*.gen.h", "schemas/codec.h", "consumers/outcome/rejection.h", "consumers/outcome/rejections.def", "ops/runtime/err.h",
                 "ops/runtime/mem.h", "ops/runtime/uuid.h")
 PURE_MAY_SEE_OF_THE_SYSTEM = ("assert.h", "ctype.h", "errno.h", "inttypes.h", "limits.h", "stdbool.h", "stddef.h", "stdint.h",
