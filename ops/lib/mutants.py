@@ -22,7 +22,8 @@ from state import JARS, REPOSITORY, SWAGGER_UI
 
 PATCHES = os.path.join(REPOSITORY, "tests", "mutants")
 TREE = os.path.join(FOLDER, "mutants")  # the copy, with builds and a stack of its own in .state-test
-BUILDS = {"c": ("asan", ("-Db_sanitize=address,undefined",)), "tsan": ("tsan", ("-Db_sanitize=thread",))}
+BUILDS = {"c": ("asan", ("-Db_sanitize=address,undefined",)), "tsan": ("tsan", ("-Db_sanitize=thread",)), "release": ("release", ())}
+PYTEST = {"py": "c", "release": "release"}  # the kinds that pytest runs, and on which build
 C_SECONDS, PY_SECONDS, BUILD_SECONDS = 120, 400, 600  # of one test, of all pytest tests of a mutant, of a build
 FUZZ = 3  # lines of context that may have changed for a patch to be refreshed
 
@@ -92,7 +93,7 @@ def unknown(mutant, known):
     """What is not there of what it names; `known`: the source files of meson's tests."""
     for test in mutant.tests:
         kind, _, rest = test.partition(":")
-        if kind == "py":
+        if kind in PYTEST:
             path, _, function = rest.partition("::")
             if not function or function.partition("[")[0] not in pytest_functions(path):
                 return f"names {test}, and there is no such test"
@@ -103,7 +104,7 @@ def unknown(mutant, known):
             if case and not any(case in words for words in texts(known[name])):
                 return f"names {test}, and its sources have no {case}"
         else:
-            return f"names {test}: a test is c:NAME, c:NAME/CASE, tsan:NAME or py:FILE::NAME"
+            return f"names {test}: a test is c:NAME, c:NAME/CASE, tsan:NAME, py:FILE::NAME or release:FILE::NAME"
     return ""
 
 
@@ -235,10 +236,10 @@ class Run:
     def built(self, tests):
         """Builds what these tests run, and no more. The words of the compiler when that fails."""
         for kind in sorted({test.partition(":")[0] for test in tests}):
-            targets = programs.TARGETS if kind == "py" else []
-            kind = "c" if kind == "py" else kind
+            targets = programs.TARGETS if kind in PYTEST else []
+            kind = PYTEST.get(kind, kind)
             self.set_up(kind)
-            targets = [*targets, *(target for test in tests if test.startswith(f"{kind}:")
+            targets = [*targets, *(target for test in tests if test.startswith(f"{kind}:") and kind not in PYTEST
                                    for target in self.tests[kind][test.partition(":")[2].partition("/")[0]]["targets"])]
             said = os.path.join(FOLDER, "mutants.build")
             with contextlib.suppress(FileNotFoundError):
@@ -252,8 +253,8 @@ class Run:
     def red(self, test):
         """Whether the test fails; Failure when it cannot be run."""
         kind, _, rest = test.partition(":")
-        if kind == "py":
-            return self.red_in_pytest(rest)
+        if kind in PYTEST:
+            return self.red_in_pytest(rest, PYTEST[kind])
         name, _, case = rest.partition("/")
         known, said = self.tests[kind][name], os.path.join(FOLDER, "mutants.said")
         status = self.run_c(known, said)
@@ -277,11 +278,11 @@ class Run:
             os.unlink(said)
         return run(test["cmd"], said, C_SECONDS, environment(CK_TIMEOUT_MULTIPLIER="2", **test["env"], **(self.servers or {})))
 
-    def red_in_pytest(self, test):
+    def red_in_pytest(self, test, build):
         """On a stack of its own, emptied: what the last mutant did to the data must not be held against this one."""
         status = run(["/usr/bin/python3", "-B", "-m", "pytest", "-v", "-x", "-o", f"cache_dir={os.path.join(FOLDER, 'pytest')}", os.path.join(TREE, test)],
                      self.log, PY_SECONDS,
-                     environment(AETHER_TEST_BUILD=self.folder("c")))
+                     environment(AETHER_TEST_BUILD=self.folder(build)))
         if status is None:  # nor may what it started
             run([os.path.join(TREE, "ops", "down"), "--state", os.path.join(TREE, ".state-test"), "--wipe", "--quiet"], self.log, 300)
         elif status not in (0, 1):
