@@ -8,6 +8,7 @@
 #include "gateway/accounts/password.h"
 #include "gateway/after.h"
 #include "gateway/commands/accepted.h"
+#include "gateway/commands/plain.h"
 #include "gateway/cursor.h"
 #include "gateway/docs/docs.h"
 #include "gateway/http/route.h"
@@ -153,6 +154,7 @@ static err gateway_fill(struct gateway *g)
 {
     const struct config *config = g->config;
     uint8_t key[32], secret_key[32];
+    TRY(plain_check(g, routes));
     g->id = uuid_v7(clock_wall_ms());
     g->accepted = accepted_create();
     g->pages = page_cache_create((size_t)config_int(config, "gateway.page_cache_bytes"));

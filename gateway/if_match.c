@@ -64,6 +64,11 @@ int64_t if_match_expects(const struct if_match *m, int64_t now)
     return m->count > 0 ? m->versions[0] : NOBODYS_VERSION;
 }
 
+int64_t if_match_named(const struct if_match *m)
+{
+    return if_match_expects(m, m->count > 0 ? m->versions[0] : NOBODYS_VERSION);
+}
+
 int32_t if_match_expects_int(const struct if_match *m, int32_t now)
 {
     int64_t version = if_match_expects(m, now);

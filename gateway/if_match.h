@@ -18,6 +18,7 @@ bool if_match_read(struct request *r, struct if_match *m);
 /* The version that a command expects, when the resource has `now`: -1 when none was given. One that the client did not
  * name is decided all the same: it may be a repetition of a request that was accepted. */
 int64_t if_match_expects(const struct if_match *m, int64_t now);
+int64_t if_match_named(const struct if_match *m); /* without looking what it has: the one that the client named */
 /* For a command that has 32 bits for it. */
 int32_t if_match_expects_int(const struct if_match *m, int32_t now);
 

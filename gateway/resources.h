@@ -1,11 +1,7 @@
 /* resources: the handlers and body tables that routes.c names; one file a resource. */
 #pragma once
 
-#include "gateway/http/route.h"
-
-struct any_record;
-struct outcome;
-struct pool_thread;
+#include "gateway/commands/plain.h"
 
 /* auth.c */
 extern const struct body register_body, login_body;
@@ -18,7 +14,7 @@ extern const struct body refresh_body;
 extern const struct shape session_shape;
 enum request_step auth_refresh(struct request *r);
 enum request_step auth_logout(struct request *r);
-enum request_step auth_logout_all(struct request *r);
+dispatch_then sessions_all_ended; /* this one, too */
 enum request_step sessions_list(struct request *r);
 enum request_step sessions_delete(struct request *r);
 
@@ -53,10 +49,8 @@ extern const struct body suspend_body, roles_body;
 enum request_step admin_users(struct request *r);
 enum request_step admin_user(struct request *r);
 enum request_step account_show(struct request *r, struct pool_thread *thread); /* for the others: of r->ids[0] */
-enum request_step admin_suspend(struct request *r);
-enum request_step admin_reinstate(struct request *r);
-enum request_step admin_logout(struct request *r);
-enum request_step admin_roles(struct request *r);
+dispatch_then account_changed;                                                 /* shows it */
+extern const struct plain_lookup account_lookup; /* that the command's user_id has an account; 404 user_not_found */
 
 /* audit.c */
 extern const struct body_field audit_query[];
@@ -68,14 +62,13 @@ extern const struct body create_room_body;
 extern const struct shape room_shape, member_shape;
 enum request_step rooms_create(struct request *r);
 enum request_step rooms_get(struct request *r);
-enum request_step rooms_join(struct request *r);
 enum request_step rooms_members(struct request *r);
 /* For the others: answers r->ids[0] as the person sees it (a pool_job); 403 or, where nobody may know of the
  * room, 404. */
 enum request_step room_show(struct request *r, struct pool_thread *thread);
-/* A dispatch_then: answers r->ids[0] as the person sees it after the command; 204 where they do not see it (any more),
- * since they were removed from it meanwhile. */
-enum request_step room_changed(struct request *r, const struct outcome *outcome, const struct any_record *fact);
+/* Answers r->ids[0] as the person sees it after the command; 204 where they do not see it (any more), since they were
+ * removed from it meanwhile. */
+dispatch_then room_changed;
 void room_refuse(struct request *r, bool exists);
 /* On a pool thread: the room r->ids[0]; where the person is no member, *ret_member is false and they have
  * been refused. */
@@ -94,18 +87,10 @@ enum request_step rooms_direct(struct request *r);
 /* members.c */
 extern const struct body member_role_body, transfer_room_body, kick_member_body, ban_member_body;
 extern const struct shape ban_shape;
-enum request_step rooms_leave(struct request *r);
-enum request_step rooms_transfer(struct request *r);
 enum request_step rooms_bans(struct request *r);
-enum request_step members_role(struct request *r);
-enum request_step members_kick(struct request *r);
-enum request_step members_ban(struct request *r);
-enum request_step members_unban(struct request *r);
 
 /* invitations.c */
 extern const struct shape invitation_shape;
-enum request_step invitations_put(struct request *r);
-enum request_step invitations_delete(struct request *r);
 enum request_step invitations_list(struct request *r);
 enum request_step rooms_invitations(struct request *r);
 
@@ -114,7 +99,6 @@ extern const struct shape scheduled_shape;
 enum request_step scheduled_own(struct request *r);
 /* For the others: answers r->ids[0] as it is in that list, or as the message that it has become. */
 enum request_step scheduled_show(struct request *r, struct pool_thread *thread);
-enum request_step scheduled_cancel(struct request *r);
 
 /* receipts.c */
 extern const struct body read_body;
@@ -137,11 +121,9 @@ enum request_step message_get(struct request *r);
 /* For the others: answers the message of the last id in the path as a member sees it. */
 enum request_step message_show(struct request *r, struct pool_thread *thread);
 enum request_step message_edit(struct request *r);
-enum request_step message_delete(struct request *r);
-enum request_step message_react(struct request *r);
-enum request_step message_unreact(struct request *r);
-enum request_step message_pin(struct request *r);
-enum request_step message_unpin(struct request *r);
+extern const struct plain_lookup message_lookup; /* where the message of the last id in the path is; 404 */
+bool reaction_is_emoji(struct request *r);
+bool reaction_was_emoji(struct request *r); /* what counted as one once is, too */
 enum request_step message_forward(struct request *r);
 enum request_step message_versions(struct request *r);
 enum request_step message_thread(struct request *r);

@@ -202,7 +202,7 @@ static void take_integer(const struct field *f, int64_t n, char *at)
         *(double *)at = (double)n;
 }
 
-static err take_default(const struct field *f, char *record, struct arena *arena)
+err field_default(const struct field *f, char *record, struct arena *arena)
 {
     char *at = record + f->offset;
     if (f->optional)
@@ -278,7 +278,7 @@ static err take_value(const struct link *l, avro_value_t *v, char *record, struc
     case LINK_MISMATCH:
         return err_set(REJECT, "field %s has a type of the writer's that cannot become the reader's", f->name);
     case LINK_DEFAULT:
-        return take_default(f, record, arena);
+        return field_default(f, record, arena);
     case LINK_NULL:
         return OK;
     case LINK_UNION:

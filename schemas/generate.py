@@ -500,6 +500,7 @@ def stream_files(stream, records):
                       f"    .commands_topic = \"{stream}.commands\",\n    .events_topic = \"{stream}.events\",\n"
                       + "".join(f"    .{k} = {{\n        .size = sizeof(struct {stream}_{k}),\n"
                                 f"        .type_count = {sum(r.kind == k for r in records)},\n"
+                                f"        .layout = &{stream}_{k}_layout,\n"
                                 + "".join(f"        .{f} = {stream}_{k}_{f},\n"
                                           for f in ("decode", "encode", "subjects", "open", "seal", "key", "name"))
                                 + "    },\n" for k in ("command", "fact"))

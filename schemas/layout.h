@@ -92,6 +92,9 @@ struct items {
 const char *enum_layout_symbol(const struct enum_layout *layout, int value);
 int enum_layout_find(const struct enum_layout *layout, struct str symbol); /* -1: none */
 
+/* Puts what the schema says when the field is not there (has_default) into a record that starts zeroed. */
+MUST_CHECK err field_default(const struct field *f, char *record, struct arena *arena);
+
 /* RFC 3629: shortest form, no surrogates, at most U+10FFFF. */
 bool text_is_utf8(struct str text);
 

@@ -45,12 +45,15 @@ struct __attribute__((may_alias)) any_record {
     };
 };
 
+struct union_layout; /* layout.h */
+
 enum record_kind { RECORD_COMMAND, RECORD_FACT };
 
 /* One of the two tagged unions of a stream. `size` is sizeof the union; records are passed as struct any_record *. */
 struct record_union {
     size_t size;
-    int type_count; /* types run from 1 to type_count */
+    int type_count;                    /* types run from 1 to type_count */
+    const struct union_layout *layout; /* for fill.h */
 
     /* Decodes a framed payload into *ret (size bytes). Strings point into the arena. On failure ret->type is 0, and
      * what else *ret holds is worth nothing. */

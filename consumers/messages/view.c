@@ -430,16 +430,6 @@ const char *member_role_text(enum member_role role)
     return role_texts[role];
 }
 
-bool member_role_read(struct str text, enum member_role *ret)
-{
-    for (size_t i = 0; i < sizeof role_texts / sizeof *role_texts; i++)
-        if (str_equal(text, str_of(role_texts[i]))) {
-            *ret = (enum member_role)i;
-            return true;
-        }
-    return false;
-}
-
 void room_json(struct json *j, const struct room_view *room)
 {
     json_open(j, '{');

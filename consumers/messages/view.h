@@ -192,4 +192,3 @@ void room_json(struct json *j, const struct room_view *room);
 void message_json(struct json *j, const struct message_view *message);
 const char *room_kind_text(enum room_kind kind);     /* "public", "private", "direct" */
 const char *member_role_text(enum member_role role); /* "owner", "admin", "member", "readOnly" */
-bool member_role_read(struct str text, enum member_role *ret);

@@ -3,16 +3,15 @@
 #include "consumers/users/view.h"
 #include "gateway/accounts/account.h"
 #include "gateway/gateway.h"
-#include "gateway/http/client_address.h"
 #include "gateway/list.h"
 #include "gateway/resources.h"
-#include "ops/runtime/clock.h"
-#include "schemas/accounts.gen.h"
+#include "schemas/fill.h"
 
 static const struct body_field suspend_fields[] = {
     { "reason", FIELD_TEXT, .required = true, .min = 1, .max = 500, .pattern = "prose",
       .doc = "Why; kept in the audit." },
-    { "until", FIELD_TIME, .nullable = true, .doc = "When it ends by itself; null or absent: it does not." },
+    { "until", FIELD_TIME, .nullable = true, .future = true,
+      .doc = "When it ends by itself; null or absent: it does not." },
     { 0 },
 };
 const struct body suspend_body = { "Suspend", suspend_fields };
@@ -115,97 +114,23 @@ enum request_step admin_user(struct request *r)
 
 /* --- commands --- */
 
-static enum request_step account_changed(struct request *r, const struct outcome *outcome,
-                                         const struct any_record *fact)
+enum request_step account_changed(struct request *r, const struct outcome *outcome, const struct any_record *fact)
 {
     (void)outcome;
     (void)fact;
     return pool_run(r->gateway->reads, r, account_show);
 }
 
-/* The command is filled; that the account is there is looked at first, since without its key nothing about it could be
- * sealed. */
-static enum request_step command_send(struct request *r, struct pool_thread *thread)
+/* Without the key of an account nothing about it could be sealed. */
+static err account_is_there(struct request *r, struct pool_thread *thread, struct any_record *command, bool *ret_found)
 {
-    struct accounts_command *c = r->state;
+    const struct uuid user = record_uuid(&r->route->command->stream->command, command, "user_id");
     struct account_view account;
-    bool found;
-    err e = account_find(thread->pg, &thread->arena, r->ids[0], &account, &found);
-    if (e != OK) {
-        problem_err(r, e);
-        return REQUEST_DONE;
-    }
-    if (!found || account.erased) {
+    TRY(account_find(thread->pg, &thread->arena, user, &account, ret_found));
+    *ret_found = *ret_found && !account.erased;
+    if (!*ret_found)
         account_answer(r, NULL, ACCOUNT_ADMINISTRATION);
-        return dispatch_refused(r, thread, &accounts_stream, r->claims.user_id, account_changed);
-    }
-    return dispatch_command(r, &accounts_stream, (struct any_record *)c, r->claims.user_id, account_changed);
+    return OK;
 }
 
-static enum request_step command_begin(struct request *r, struct accounts_command *c)
-{
-    r->state = c;
-    return pool_run(r->gateway->reads, r, command_send);
-}
-
-enum request_step admin_suspend(struct request *r)
-{
-    int64_t until = 0;
-    struct str text = body_str(r, "until");
-    if (text.ptr && clock_parse_rfc3339(text, &until) && until <= r->received_at) {
-        problem(r, 400, "invalid_body", "until", "must lie ahead.");
-        return dispatch_refused(r, NULL, &accounts_stream, r->claims.user_id, account_changed);
-    }
-    struct accounts_command *c = ARENA_NEW(&r->arena, struct accounts_command);
-    c->type = ACCOUNTS_SUSPEND_ACCOUNT;
-    c->suspend_account = (struct suspend_account){
-        .user_id = r->ids[0],
-        .reason = { .clear = body_str(r, "reason") },
-        .until = until,
-        .address = { .clear = client_address(r) },
-        .request_id = str_of(r->request_id),
-    };
-    return command_begin(r, c);
-}
-
-enum request_step admin_reinstate(struct request *r)
-{
-    struct accounts_command *c = ARENA_NEW(&r->arena, struct accounts_command);
-    c->type = ACCOUNTS_REINSTATE_ACCOUNT;
-    c->reinstate_account = (struct reinstate_account){
-        .user_id = r->ids[0],
-        .address = { .clear = client_address(r) },
-        .request_id = str_of(r->request_id),
-    };
-    return command_begin(r, c);
-}
-
-enum request_step admin_logout(struct request *r)
-{
-    struct accounts_command *c = ARENA_NEW(&r->arena, struct accounts_command);
-    c->type = ACCOUNTS_END_ALL_SESSIONS;
-    c->end_all_sessions = (struct end_all_sessions){
-        .user_id = r->ids[0],
-        .address = { .clear = client_address(r) },
-        .request_id = str_of(r->request_id),
-    };
-    return command_begin(r, c);
-}
-
-enum request_step admin_roles(struct request *r)
-{
-    const json_t *given = json_object_get(r->body, "roles");
-    size_t count = json_array_size(given);
-    struct str *roles = ARENA_ARRAY(&r->arena, struct str, count);
-    for (size_t i = 0; i < count; i++)
-        roles[i] = str_of(json_string_value(json_array_get(given, i)));
-    struct accounts_command *c = ARENA_NEW(&r->arena, struct accounts_command);
-    c->type = ACCOUNTS_SET_ROLES;
-    c->set_roles = (struct set_roles){
-        .user_id = r->ids[0],
-        .roles = { .items = roles, .count = count },
-        .address = { .clear = client_address(r) },
-        .request_id = str_of(r->request_id),
-    };
-    return command_begin(r, c);
-}
+const struct plain_lookup account_lookup = { account_is_there };

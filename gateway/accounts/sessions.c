@@ -8,7 +8,6 @@
 #include "gateway/tokens/access.h"
 #include "gateway/tokens/token.h"
 #include "ops/runtime/clock.h"
-#include "schemas/accounts.gen.h"
 #include "schemas/sessions.gen.h"
 
 static const struct body_field refresh_fields[] = {
@@ -175,24 +174,12 @@ enum request_step sessions_delete(struct request *r)
 
 /* --- POST /auth/logout-all --- */
 
-static enum request_step all_ended(struct request *r, const struct outcome *outcome, const struct any_record *fact)
+enum request_step sessions_all_ended(struct request *r, const struct outcome *outcome, const struct any_record *fact)
 {
     (void)outcome;
     (void)fact;
     forget_session(r, r->claims.session_id);
     return no_content(r);
-}
-
-enum request_step auth_logout_all(struct request *r)
-{
-    struct accounts_command *c = ARENA_NEW(&r->arena, struct accounts_command);
-    c->type = ACCOUNTS_END_ALL_SESSIONS;
-    c->end_all_sessions = (struct end_all_sessions){
-        .user_id = r->claims.user_id,
-        .address = { .clear = client_address(r) },
-        .request_id = str_of(r->request_id),
-    };
-    return dispatch_command(r, &accounts_stream, (struct any_record *)c, r->claims.user_id, all_ended);
 }
 
 /* --- GET /users/me/sessions --- */

@@ -27,7 +27,10 @@ struct body_field {
     bool secret;             /* a password or a token: every copy of it in the request's memory is wiped at the end */
     const char *preset;      /* JSON: what it is when left out, for OpenAPI; NULL: not said */
     const char *enumeration; /* CHOICE, CHOICES: the name of its schema in OpenAPI; as in shape.h */
+    bool future;             /* TIME, of a plain command: refused when it has passed */
 };
+
+struct plain_command; /* commands/plain.h */
 
 struct body {
     const char *name;                /* schema name in OpenAPI: "PostMessage" */
@@ -52,8 +55,9 @@ struct route {
     const struct body *body;
     enum request_step (*run)(struct request *r);
     const char *doc;
-    bool plain_params; /* the {…} parts are text */
-    unsigned roles;    /* bits of enum role of which the person needs one; 0: anybody who is logged in */
+    bool plain_params;                   /* the {…} parts are text */
+    const struct plain_command *command; /* what `run` sends when it is plain_send; else NULL */
+    unsigned roles; /* bits of enum role of which the person needs one; 0: anybody who is logged in */
 
     /* The rest is for OpenAPI, and `query` is checked as well, before the handler runs: 400 bad_query. */
     const struct body_field *query;     /* ended by name NULL */

@@ -1,7 +1,5 @@
-/* invitations: into a room, given, taken back, accepted; those of a room and one's own. */
+/* invitations: into a room; those of a room and one's own. */
 #include "consumers/messages/view.h"
-#include "consumers/outcome/rejection.h"
-#include "consumers/users/view.h"
 #include "gateway/gateway.h"
 #include "gateway/list.h"
 #include "gateway/resources.h"
@@ -14,48 +12,6 @@ static const struct shape_field fields[] = {
     { 0 },
 };
 const struct shape invitation_shape = { "Invitation", fields };
-
-static enum request_step done(struct request *r, const struct outcome *outcome, const struct any_record *fact)
-{
-    (void)outcome;
-    (void)fact;
-    r->response.status = 204;
-    return REQUEST_DONE;
-}
-
-/* Whoever is invited must have an account; nobody is told of a room that is not theirs. */
-static enum request_step invite(struct request *r, struct pool_thread *thread)
-{
-    struct account_view account;
-    bool found;
-    const err e = account_find(thread->pg, &thread->arena, r->ids[1], &account, &found);
-    if (e != OK) {
-        problem_err(r, e);
-        return REQUEST_DONE;
-    }
-    if (!found || account.erased) {
-        problem(r, 404, "user_not_found", NULL, "There is no such user.");
-        return dispatch_refused(r, thread, &rooms_stream, r->claims.user_id, done);
-    }
-    struct rooms_command *c = ARENA_NEW(&r->arena, struct rooms_command);
-    c->type = ROOMS_INVITE_MEMBER;
-    c->invite_member = (struct invite_member){ .room_id = r->ids[0], .user_id = r->ids[1] };
-    return dispatch_command(r, &rooms_stream, (struct any_record *)c, r->claims.user_id, done);
-}
-
-enum request_step invitations_put(struct request *r)
-{
-    r->tolerated = ALREADY_INVITED;
-    return pool_run(r->gateway->reads, r, invite);
-}
-
-enum request_step invitations_delete(struct request *r)
-{
-    struct rooms_command *c = ARENA_NEW(&r->arena, struct rooms_command);
-    c->type = ROOMS_WITHDRAW_INVITATION;
-    c->withdraw_invitation = (struct withdraw_invitation){ .room_id = r->ids[0], .user_id = r->ids[1] };
-    return dispatch_command(r, &rooms_stream, (struct any_record *)c, r->claims.user_id, done);
-}
 
 static void render(struct request *r, const struct list *l, const struct invitation_view *items, size_t count,
                    bool by_room)

@@ -1,7 +1,6 @@
-/* members: what is done to the members of a room, and by them: leave, roles, kick, ban, transfer. */
+/* members: what is done to the members of a room, and by them: roles, kick, ban, transfer. */
 #include "consumers/messages/view.h"
 #include "gateway/gateway.h"
-#include "gateway/if_match.h"
 #include "gateway/list.h"
 #include "gateway/resources.h"
 
@@ -25,7 +24,7 @@ const struct body kick_member_body = { "KickMember", kick_fields };
 
 static const struct body_field ban_fields[] = {
     { REASON },
-    { "until", FIELD_TIME, .doc = "When it ends; left out: it does not." },
+    { "until", FIELD_TIME, .future = true, .doc = "When it ends; left out: it does not." },
     { 0 },
 };
 const struct body ban_member_body = { "BanMember", ban_fields };
@@ -39,91 +38,6 @@ static const struct shape_field ban_shape_fields[] = {
     { 0 },
 };
 const struct shape ban_shape = { "Ban", ban_shape_fields };
-
-static enum request_step done(struct request *r, const struct outcome *outcome, const struct any_record *fact)
-{
-    (void)outcome;
-    (void)fact;
-    r->response.status = 204;
-    return REQUEST_DONE;
-}
-
-static struct rooms_command *new_command(struct request *r, int type)
-{
-    struct rooms_command *c = ARENA_NEW(&r->arena, struct rooms_command);
-    c->type = type;
-    return c;
-}
-
-static enum request_step send(struct request *r, struct rooms_command *c)
-{
-    return dispatch_command(r, &rooms_stream, (struct any_record *)c, r->claims.user_id, done);
-}
-
-enum request_step rooms_leave(struct request *r)
-{
-    struct rooms_command *c = new_command(r, ROOMS_LEAVE_ROOM);
-    c->leave_room = (struct leave_room){ .room_id = r->ids[0], .user_id = r->claims.user_id };
-    return send(r, c);
-}
-
-/* Without PostgreSQL: the version that the client names is the one that is expected. */
-static bool read_version(struct request *r, int64_t *ret)
-{
-    struct if_match match = { 0 };
-    if (!if_match_read(r, &match))
-        return false;
-    *ret = if_match_expects(&match, match.count > 0 ? match.versions[0] : 0);
-    return true;
-}
-
-enum request_step members_role(struct request *r)
-{
-    struct rooms_command *c = new_command(r, ROOMS_CHANGE_ROLE);
-    c->change_role = (struct change_role){ .room_id = r->ids[0], .user_id = r->ids[1] };
-    if (!member_role_read(body_str(r, "role"), &c->change_role.role) ||
-        !read_version(r, &c->change_role.expected_version))
-        return REQUEST_DONE;
-    return send(r, c);
-}
-
-enum request_step rooms_transfer(struct request *r)
-{
-    struct rooms_command *c = new_command(r, ROOMS_TRANSFER_ROOM);
-    c->transfer_room = (struct transfer_room){ .room_id = r->ids[0] };
-    body_uuid(r, "userId", &c->transfer_room.user_id);
-    if (!read_version(r, &c->transfer_room.expected_version))
-        return REQUEST_DONE;
-    return send(r, c);
-}
-
-enum request_step members_kick(struct request *r)
-{
-    struct rooms_command *c = new_command(r, ROOMS_REMOVE_MEMBER);
-    c->remove_member = (struct remove_member){ .room_id = r->ids[0],
-                                               .user_id = r->ids[1],
-                                               .reason = { .clear = body_str(r, "reason") } };
-    return send(r, c);
-}
-
-enum request_step members_ban(struct request *r)
-{
-    struct rooms_command *c = new_command(r, ROOMS_BAN_MEMBER);
-    c->ban_member =
-        (struct ban_member){ .room_id = r->ids[0], .user_id = r->ids[1], .reason = { .clear = body_str(r, "reason") } };
-    if (body_time(r, "until", &c->ban_member.until) && c->ban_member.until <= r->received_at) {
-        problem(r, 400, "invalid_body", "until", "must be in the future.");
-        return dispatch_refused(r, NULL, &rooms_stream, r->claims.user_id, done);
-    }
-    return send(r, c);
-}
-
-enum request_step members_unban(struct request *r)
-{
-    struct rooms_command *c = new_command(r, ROOMS_UNBAN_MEMBER);
-    c->unban_member = (struct unban_member){ .room_id = r->ids[0], .user_id = r->ids[1] };
-    return send(r, c);
-}
 
 /* --- GET /rooms/{room}/bans --- */
 

@@ -6,14 +6,13 @@
 
 #include <stdio.h>
 
-#include "consumers/outcome/rejection.h"
-
 #include "gateway/gateway.h"
 #include "gateway/http/message_text.h"
 #include "gateway/if_match.h"
 #include "gateway/list.h"
 #include "gateway/resources.h"
 #include "gateway/rooms/mentions.h"
+#include "schemas/fill.h"
 
 static const struct body_field edit_message_fields[] = {
     { "body", FIELD_TEXT, .required = true, .min = 1, .max = 20000, .pattern = "message", .doc = "The new text." },
@@ -101,100 +100,36 @@ enum request_step message_get(struct request *r)
 
 /* --- commands --- */
 
-struct message_command {
-    int type; /* of the command */
-    dispatch_then *then;
-    struct if_match match;
-    struct str emoji;
-};
-
-static void fill_command(struct rooms_command *c, const struct request *r, const struct message_command *m,
-                         const struct message_view *at)
+/* …/messages/{message}/pin, …/reactions/{emoji}, DELETE …/messages/{message} */
+static err fill_place(struct request *r, struct pool_thread *thread, struct any_record *command, bool *ret_found)
 {
-    c->type = m->type;
-    switch ((enum rooms_command_type)m->type) {
-    case ROOMS_EDIT_MESSAGE:
-        c->edit_message = (struct edit_message){
-            .room_id = at->room_id,
-            .message_id = at->id,
-            .seq = at->seq,
-            .expected_version = if_match_expects_int(&m->match, at->version),
-            .body = { .clear = body_str(r, "body") },
-        };
-        break;
-    case ROOMS_DELETE_MESSAGE:
-        c->delete_message = (struct delete_message){ .room_id = at->room_id, .message_id = at->id, .seq = at->seq };
-        break;
-    case ROOMS_ADD_REACTION:
-        c->add_reaction = (struct add_reaction){
-            .room_id = at->room_id,
-            .message_id = at->id,
-            .seq = at->seq,
-            .emoji = m->emoji,
-            .most_on_message = (int32_t)config_int(r->gateway->config, "messages.emojis_per_message"),
-            .most_by_person = (int32_t)config_int(r->gateway->config, "messages.emojis_per_person"),
-        };
-        break;
-    case ROOMS_REMOVE_REACTION:
-        c->remove_reaction =
-            (struct remove_reaction){ .room_id = at->room_id, .message_id = at->id, .seq = at->seq, .emoji = m->emoji };
-        break;
-    case ROOMS_PIN_MESSAGE:
-        c->pin_message = (struct pin_message){ .room_id = at->room_id, .message_id = at->id, .seq = at->seq };
-        break;
-    case ROOMS_UNPIN_MESSAGE:
-        c->unpin_message = (struct unpin_message){ .room_id = at->room_id, .message_id = at->id, .seq = at->seq };
-        break;
-    default:
-        break; /* nothing else is about a message */
-    }
-}
-
-static enum request_step command_message(struct request *r, struct pool_thread *thread)
-{
-    const struct message_command *m = r->state;
+    const struct record_union *commands = &r->route->command->stream->command;
     struct message_view at;
     struct room_view room;
-    bool found;
-    const err e = message_locate(r, thread, &at, &room, &found);
-    if (e != OK) {
-        problem_err(r, e);
-        return REQUEST_DONE;
-    }
-    if (!found)
-        return dispatch_refused(r, thread, &rooms_stream, r->claims.user_id, m->then);
-    struct rooms_command *c = ARENA_NEW(&r->arena, struct rooms_command);
-    fill_command(c, r, m, &at);
-    if (m->type == ROOMS_EDIT_MESSAGE) {
-        struct mentions mentions;
-        const err named = mentions_resolve(r, thread, at.room_id, c->edit_message.body.clear, &mentions);
-        if (named != OK) {
-            problem_err(r, named);
-            return REQUEST_DONE;
-        }
-        c->edit_message.body.clear = text_normalise(&r->arena, c->edit_message.body.clear);
-        c->edit_message.mentions.items = mentions.ids;
-        c->edit_message.mentions.count = mentions.count;
-        c->edit_message.mentions_room = mentions.room;
-    }
-    return dispatch_command(r, &rooms_stream, (struct any_record *)c, r->claims.user_id, m->then);
+    TRY(message_locate(r, thread, &at, &room, ret_found));
+    if (!*ret_found)
+        return OK;
+    TRY(record_put(commands, command, "room_id", &(struct value){ VALUE_UUID, .uuid = at.room_id }, &r->arena));
+    TRY(record_put(commands, command, "message_id", &(struct value){ VALUE_UUID, .uuid = at.id }, &r->arena));
+    return record_put(commands, command, "seq", &(struct value){ VALUE_INTEGER, .integer = at.seq }, &r->arena);
 }
 
-static enum request_step send_command(struct request *r, struct message_command command, int tolerated)
+const struct plain_lookup message_lookup = { fill_place, .fills = "room_id message_id seq", .reads = "id" };
+
+static bool refuse_emoji(struct request *r)
 {
-    struct message_command *m = ARENA_NEW(&r->arena, struct message_command);
-    *m = command;
-    r->state = m;
-    r->tolerated = tolerated;
-    return pool_run(r->gateway->reads, r, command_message);
+    problem(r, 400, "bad_path", "emoji", "must be one emoji, fully qualified (UTS 51, RGI), percent-encoded.");
+    return false;
 }
 
-static enum request_step done(struct request *r, const struct outcome *outcome, const struct any_record *fact)
+bool reaction_is_emoji(struct request *r)
 {
-    (void)outcome;
-    (void)fact;
-    r->response.status = 204;
-    return REQUEST_DONE;
+    return text_is_emoji(r->params[2]) || refuse_emoji(r);
+}
+
+bool reaction_was_emoji(struct request *r)
+{
+    return text_was_emoji(r->params[2]) || refuse_emoji(r);
 }
 
 /* What a command came to, which is its sender's: they may have left the room by the time they ask again. */
@@ -224,61 +159,52 @@ static enum request_step show_own(struct request *r, struct uuid message)
     return pool_run(r->gateway->reads, r, own_show);
 }
 
+/* --- PUT …/messages/{message} --- */
+
 static enum request_step edited(struct request *r, const struct outcome *outcome, const struct any_record *fact)
 {
     (void)outcome;
     return show_own(r, ((const struct rooms_fact *)fact)->message_edited.message_id);
 }
 
-enum request_step message_edit(struct request *r)
+static enum request_step edit(struct request *r, struct pool_thread *thread)
 {
-    struct message_command m = { .type = ROOMS_EDIT_MESSAGE, .then = edited };
-    if (!if_match_read(r, &m.match))
-        return REQUEST_DONE;
-    return send_command(r, m, 0);
-}
-
-enum request_step message_delete(struct request *r)
-{
-    return send_command(r, (struct message_command){ .type = ROOMS_DELETE_MESSAGE, .then = done }, 0);
-}
-
-/* To pin what is pinned, and to take off what is not, is done already. */
-enum request_step message_pin(struct request *r)
-{
-    return send_command(r, (struct message_command){ .type = ROOMS_PIN_MESSAGE, .then = done }, ALREADY_PINNED);
-}
-
-enum request_step message_unpin(struct request *r)
-{
-    return send_command(r, (struct message_command){ .type = ROOMS_UNPIN_MESSAGE, .then = done }, NOT_PINNED);
-}
-
-/* …/messages/{message}/reactions/{emoji}: the last part is text, so the ids are read here. */
-static enum request_step send_reaction(struct request *r, int type, int tolerated, bool good)
-{
-    static const char *const names[] = { "room", "message" };
-    for (size_t i = 0; i < 2; i++)
-        if (!uuid_parse(r->params[i], &r->ids[i])) {
-            problem(r, 400, "bad_path", names[i], "must be a UUID in the form 8-4-4-4-12.");
-            return REQUEST_DONE;
-        }
-    if (!good) {
-        problem(r, 400, "bad_path", "emoji", "must be one emoji, fully qualified (UTS 51, RGI), percent-encoded.");
+    const struct if_match *match = r->state;
+    const struct str body = body_str(r, "body");
+    struct message_view at;
+    struct room_view room;
+    struct mentions mentions;
+    bool found;
+    err e = message_locate(r, thread, &at, &room, &found);
+    if (e == OK && !found)
+        return dispatch_refused(r, thread, &rooms_stream, r->claims.user_id, edited);
+    if (e == OK)
+        e = mentions_resolve(r, thread, at.room_id, body, &mentions);
+    if (e != OK) {
+        problem_err(r, e);
         return REQUEST_DONE;
     }
-    return send_command(r, (struct message_command){ .type = type, .then = done, .emoji = r->params[2] }, tolerated);
+    struct rooms_command *c = ARENA_NEW(&r->arena, struct rooms_command);
+    c->type = ROOMS_EDIT_MESSAGE;
+    c->edit_message = (struct edit_message){
+        .room_id = at.room_id,
+        .message_id = at.id,
+        .seq = at.seq,
+        .expected_version = if_match_expects_int(match, at.version),
+        .body = { .clear = text_normalise(&r->arena, body) },
+        .mentions = { mentions.ids, mentions.count },
+        .mentions_room = mentions.room,
+    };
+    return dispatch_command(r, &rooms_stream, (struct any_record *)c, r->claims.user_id, edited);
 }
 
-enum request_step message_react(struct request *r)
+enum request_step message_edit(struct request *r)
 {
-    return send_reaction(r, ROOMS_ADD_REACTION, ALREADY_REACTED, text_is_emoji(r->params[2]));
-}
-
-/* Also with what counted as an emoji once. */
-enum request_step message_unreact(struct request *r)
-{
-    return send_reaction(r, ROOMS_REMOVE_REACTION, REACTION_NOT_FOUND, text_was_emoji(r->params[2]));
+    struct if_match *match = ARENA_NEW(&r->arena, struct if_match);
+    if (!if_match_read(r, match))
+        return REQUEST_DONE;
+    r->state = match;
+    return pool_run(r->gateway->reads, r, edit);
 }
 
 /* --- POST …/messages/{message}/forward --- */

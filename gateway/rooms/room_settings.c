@@ -62,7 +62,7 @@ enum request_step rooms_patch(struct request *r)
     c->type = ROOMS_CHANGE_ROOM;
     c->change_room = (struct change_room){
         .room_id = r->ids[0],
-        .expected_version = if_match_expects(&match, match.count > 0 ? match.versions[0] : 0),
+        .expected_version = if_match_named(&match),
         .changed = { fields, count },
         .name = { .clear = body_str(r, "name") },
         .description = { .clear = body_str(r, "description") },

@@ -1,4 +1,4 @@
-/* rooms: create, show, join; their members. */
+/* rooms: create, show; their members. */
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
 
@@ -172,16 +172,6 @@ enum request_step room_changed(struct request *r, const struct outcome *outcome,
     (void)outcome;
     (void)fact;
     return pool_run(r->gateway->reads, r, show_changed);
-}
-
-/* --- POST /rooms/{room}/join --- */
-
-enum request_step rooms_join(struct request *r)
-{
-    struct rooms_command *c = ARENA_NEW(&r->arena, struct rooms_command);
-    c->type = ROOMS_JOIN_ROOM;
-    c->join_room = (struct join_room){ .room_id = r->ids[0], .user_id = r->claims.user_id };
-    return dispatch_command(r, &rooms_stream, (struct any_record *)c, r->claims.user_id, room_changed);
 }
 
 /* --- GET /rooms/{room}/members --- */

@@ -133,19 +133,3 @@ enum request_step scheduled_show(struct request *r, struct pool_thread *thread)
     scheduled_json(&j, &view);
     return REQUEST_DONE;
 }
-
-static enum request_step canceled(struct request *r, const struct outcome *outcome, const struct any_record *fact)
-{
-    (void)outcome;
-    (void)fact;
-    r->response.status = 204;
-    return REQUEST_DONE;
-}
-
-enum request_step scheduled_cancel(struct request *r)
-{
-    struct rooms_command *c = ARENA_NEW(&r->arena, struct rooms_command);
-    c->type = ROOMS_CANCEL_SCHEDULED_MESSAGE;
-    c->cancel_scheduled_message = (struct cancel_scheduled_message){ .room_id = r->ids[0], .message_id = r->ids[1] };
-    return dispatch_command(r, &rooms_stream, (struct any_record *)c, r->claims.user_id, canceled);
-}

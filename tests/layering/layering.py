@@ -20,7 +20,7 @@ SHARED = ("projection", "outcome", "loop")
 GATEWAY_MAY_SEE = ("consumers/*/view.h", "consumers/*/view_*.h", "consumers/*/cache.h", "consumers/outcome/*")
 
 # What serves every stream names none: a new one costs its schemas, its topics and its worker's folder.
-FOR_EVERY_STREAM = ("topics/*", "producers/*", "consumers/loop/*", "consumers/outcome/*", "consumers/projection/*", "gateway/commands/dispatch.*", "gateway/commands/replies.*", "gateway/commands/waiting.*")
+FOR_EVERY_STREAM = ("topics/*", "producers/*", "consumers/loop/*", "consumers/outcome/*", "consumers/projection/*", "gateway/commands/dispatch.*", "gateway/commands/plain.*", "gateway/commands/replies.*", "gateway/commands/waiting.*")
 ITS_RECORDS = ("schemas/meta.gen.h", "schemas/replies.gen.h")
 
 # HTTP alone: from bytes to a handler and back. It knows nothing of Kafka, PostgreSQL or the domain.
