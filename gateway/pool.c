@@ -5,12 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "gateway/after.h"
 #include "gateway/gateway.h"
 #include "ops/runtime/clock.h"
+#include "ops/runtime/condition.h"
 #include "ops/runtime/config.h"
 #include "ops/runtime/log.h"
 
@@ -110,12 +110,10 @@ static bool pool_take(struct pool *p, struct entry *ret_first, struct request *r
             p->sleeping--;
             continue;
         }
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += IDLE_SECONDS;
-        int timed_out = pthread_cond_timedwait(&p->queued, &p->lock, &until);
+        const bool woken =
+            condition_wait_until(&p->queued, &p->lock, clock_mono_us() + IDLE_SECONDS * INT64_C(1000000));
         p->sleeping--;
-        if (timed_out != 0 && p->count == 0) {
+        if (!woken && p->count == 0) {
             rested = true;
             pthread_mutex_unlock(&p->lock);
             p->options.idle();
@@ -207,11 +205,7 @@ err pool_create(const struct pool_options *options, struct pool **ret)
     p->ring = mem_alloc(sizeof *p->ring * (size_t)options->queue);
     p->members = mem_alloc(sizeof *p->members * (size_t)options->threads);
     pthread_mutex_init(&p->lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&p->queued, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    condition_init(&p->queued);
     err e = pool_start(p);
     if (e != OK) {
         pool_destroy(p);

@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "ops/runtime/clock.h"
+#include "ops/runtime/condition.h"
 #include "ops/runtime/kafka.h"
 #include "ops/runtime/log.h"
 #include "producers/handle.h"
@@ -94,17 +95,9 @@ static void broker_answered(struct producer *p)
         LOG(INFO, "broker back", F_STR("client", p->client_id));
 }
 
-static struct timespec in_ms(int ms)
+static int64_t in_ms(int ms)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_sec += ms / 1000;
-    t.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (t.tv_nsec >= 1000000000) {
-        t.tv_sec++;
-        t.tv_nsec -= 1000000000;
-    }
-    return t;
+    return clock_mono_us() + 1000 * (int64_t)ms;
 }
 
 static void probe(struct producer *p)
@@ -134,8 +127,8 @@ static void *watch(void *argument)
         }
         if (atomic_load(&p->stopping))
             break;
-        struct timespec until = in_ms(atomic_load(&p->away) ? PROBE_AWAY_MS : PROBE_QUIET_MS / 2);
-        pthread_cond_timedwait(&p->wake, &p->mutex, &until);
+        (void)condition_wait_until(&p->wake, &p->mutex,
+                                   in_ms(atomic_load(&p->away) ? PROBE_AWAY_MS : PROBE_QUIET_MS / 2));
     }
     pthread_mutex_unlock(&p->mutex);
     return NULL;
@@ -379,9 +372,9 @@ void producer_poll(struct producer *p, int timeout_ms)
 
 static void wait_empty(struct producer *p, int timeout_ms)
 {
-    struct timespec until = in_ms(timeout_ms);
+    const int64_t until_us = in_ms(timeout_ms);
     pthread_mutex_lock(&p->mutex);
-    while (producer_in_flight(p) > 0 && pthread_cond_timedwait(&p->empty, &p->mutex, &until) == 0)
+    while (producer_in_flight(p) > 0 && condition_wait_until(&p->empty, &p->mutex, until_us))
         ;
     pthread_mutex_unlock(&p->mutex);
 }
@@ -431,12 +424,8 @@ err producer_create(const struct config *config, const char *client_id, bool own
     }
     pthread_rwlock_init(&p->lock, NULL);
     pthread_mutex_init(&p->mutex, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&p->wake, &monotonic);
-    pthread_cond_init(&p->empty, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    condition_init(&p->wake);
+    condition_init(&p->empty);
 
     bool watching = pthread_create(&p->watcher, NULL, watch, p) == 0;
     if (!watching || (own_thread && pthread_create(&p->poller, NULL, poll_thread, p) != 0))

@@ -4,12 +4,12 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "consumers/outcome/deciders.h"
 #include "consumers/outcome/operation.h"
 #include "gateway/gateway.h"
 #include "ops/runtime/clock.h"
+#include "ops/runtime/condition.h"
 #include "ops/runtime/log.h"
 
 #define DOUBT_US       1000000
@@ -52,15 +52,10 @@ void replies_channel(struct uuid gateway_id, char ret_name[64])
 /* Waits, or returns at once with true when the threads shall end. */
 static bool replies_pause(struct replies *r, int ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += ms * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
+    const int64_t until_us = clock_mono_us() + 1000 * (int64_t)ms;
     pthread_mutex_lock(&r->lock);
-    int code = 0;
-    while (!r->stopping && code == 0 && ms > 0)
-        code = pthread_cond_timedwait(&r->stop_asked, &r->lock, &until);
+    while (!r->stopping && ms > 0 && condition_wait_until(&r->stop_asked, &r->lock, until_us))
+        ;
     bool stopping = r->stopping;
     pthread_mutex_unlock(&r->lock);
     return stopping;
@@ -263,11 +258,7 @@ err replies_start(struct gateway *g, struct dispatch *d, struct waiting *w,
     r->waiting = w;
     r->expired = expired;
     pthread_mutex_init(&r->lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&r->stop_asked, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    condition_init(&r->stop_asked);
     *ret = r; /* before the threads: they look at it */
     for (size_t i = 0; i < sizeof loops / sizeof *loops; i++) {
         if (pthread_create(&r->threads[i], NULL, loops[i].loop, r) != 0) {

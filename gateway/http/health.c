@@ -3,11 +3,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "gateway/http/http_metrics.h"
 #include "gateway/http/server.h"
 #include "ops/runtime/clock.h"
+#include "ops/runtime/condition.h"
 #include "ops/runtime/log.h"
 
 #define PROBE_EVERY_MS 1000
@@ -43,13 +43,9 @@ static bool is_up(const struct asked *a)
 /* false: stop. */
 static bool wait_for_ms(struct health *h, int ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += ms * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
+    const int64_t until_us = clock_mono_us() + 1000 * (int64_t)ms;
     pthread_mutex_lock(&h->lock);
-    while (!h->stopping && pthread_cond_timedwait(&h->stop, &h->lock, &until) == 0)
+    while (!h->stopping && condition_wait_until(&h->stop, &h->lock, until_us))
         ;
     bool go_on = !h->stopping;
     pthread_mutex_unlock(&h->lock);
@@ -87,11 +83,7 @@ err health_create(const struct health_probe *probes, size_t count, struct health
         return err_set(FATAL, "%zu health probes; at most %d are possible", count, HEALTH_MAX_PROBES);
     struct health *h = mem_alloc(sizeof *h);
     pthread_mutex_init(&h->lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&h->stop, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    condition_init(&h->stop);
     h->count = count;
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);

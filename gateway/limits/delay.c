@@ -2,9 +2,9 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "ops/runtime/clock.h"
+#include "ops/runtime/condition.h"
 
 #define DELAYED_MAX 4096
 
@@ -59,8 +59,7 @@ static void *delays_loop(void *argument)
         } else if (next_us == INT64_MAX) {
             pthread_cond_wait(&d->came, &d->lock);
         } else {
-            const struct timespec until = { next_us / 1000000, next_us % 1000000 * 1000 };
-            (void)pthread_cond_timedwait(&d->came, &d->lock, &until);
+            (void)condition_wait_until(&d->came, &d->lock, next_us);
         }
     }
     pthread_mutex_unlock(&d->lock);
@@ -89,11 +88,7 @@ err delays_create(const struct config *config, struct delays **ret)
     struct delays *d = mem_alloc(sizeof *d);
     d->span_us = config_int(config, "login.refusal_ms") * 1000;
     pthread_mutex_init(&d->lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&d->came, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    condition_init(&d->came);
     if (pthread_create(&d->thread, NULL, delays_loop, d) != 0) {
         delays_destroy(d);
         return err_set(FATAL, "the thread of delayed answers could not be started; raise the limit of threads");

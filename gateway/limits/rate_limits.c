@@ -5,12 +5,12 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "gateway/gateway.h"
 #include "gateway/http/route.h"
 #include "gateway/limits/gcra.h"
 #include "ops/runtime/clock.h"
+#include "ops/runtime/condition.h"
 #include "ops/runtime/log.h"
 
 #define SETS    4096
@@ -412,9 +412,8 @@ static void tell_all(struct rate_limits *l, struct indices *list, size_t flag)
 /* Until somebody hurries, or until_us; false: stop. */
 static bool wait_for_work(struct rate_limits *l, int64_t until_us)
 {
-    struct timespec until = { .tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000 };
     pthread_mutex_lock(&l->lock);
-    while (!l->stopping && l->hurrying.count == 0 && pthread_cond_timedwait(&l->wake, &l->lock, &until) == 0)
+    while (!l->stopping && l->hurrying.count == 0 && condition_wait_until(&l->wake, &l->lock, until_us))
         ;
     bool go_on = !l->stopping;
     pthread_mutex_unlock(&l->lock);
@@ -464,11 +463,7 @@ err rate_limits_create(const struct config *config, struct metrics *metrics, str
     l->waited.items = mem_alloc(sizeof *l->waited.items * ENTRIES);
     l->hurrying.items = mem_alloc(sizeof *l->hurrying.items * ENTRIES);
     pthread_mutex_init(&l->lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&l->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    condition_init(&l->wake);
     l->redis = redis_create(config_text(config, "redis.url"), (int)config_int(config, "gateway.redis_timeout_ms"));
     say(l, first_contact(l) == OK);
     if (pthread_create(&l->thread, NULL, run, l) != 0) {

@@ -7,6 +7,7 @@
 #include "gateway/gateway.h"
 #include "gateway/live/position.h"
 #include "ops/runtime/clock.h"
+#include "ops/runtime/condition.h"
 #include "ops/runtime/kafka.h"
 #include "ops/runtime/log.h"
 #include "topics/topics.h"
@@ -443,12 +444,10 @@ void tail_want(struct tail *t)
 err tail_wake(struct tail *t, int64_t patience_us)
 {
     int64_t until_us = clock_mono_us() + patience_us;
-    const struct timespec until = { until_us / 1000000, until_us % 1000000 * 1000 };
-    int timed_out = 0;
     tail_want(t);
     pthread_mutex_lock(&t->lock);
-    while (!atomic_load(&t->live) && !is_stopping(t) && timed_out == 0)
-        timed_out = pthread_cond_timedwait(&t->changed, &t->lock, &until);
+    while (!atomic_load(&t->live) && !is_stopping(t) && condition_wait_until(&t->changed, &t->lock, until_us))
+        ;
     bool live = atomic_load(&t->live);
     pthread_mutex_unlock(&t->lock);
     return live ? OK : err_set(RETRY, "the log cannot be read now");
@@ -487,11 +486,7 @@ err tail_start(const struct tail_options *options, struct tail **ret)
     t->last = mem_alloc(sizeof *t->last * partitions);
     forget(t);
     pthread_mutex_init(&t->lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&t->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    condition_init(&t->changed);
     arena_init(&t->arena, 256 * 1024);
     t->pg = pg_create(config_text(config, "postgres.dsn"), "aether-gateway-live");
     pg_set_timeout(t->pg, (int)config_int(config, "gateway.postgres_timeout_ms"));

@@ -12,10 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "gateway/base64url.h"
 #include "ops/runtime/clock.h"
+#include "ops/runtime/condition.h"
 #include "ops/runtime/log.h"
 
 #define COORDINATE 32 /* bytes of x, y, r and s */
@@ -314,11 +314,9 @@ static err reload(struct keys *k)
 
 static bool wait_for_next(struct keys *k)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += k->reload_s;
+    const int64_t until_us = clock_mono_us() + 1000000 * (int64_t)k->reload_s;
     pthread_mutex_lock(&k->lock);
-    while (!k->stopping && pthread_cond_timedwait(&k->stop, &k->lock, &until) == 0)
+    while (!k->stopping && condition_wait_until(&k->stop, &k->lock, until_us))
         ;
     bool go_on = !k->stopping;
     pthread_mutex_unlock(&k->lock);
@@ -353,11 +351,7 @@ err keys_create(const struct config *config, struct keys **ret)
     k->reload_s = config_int(config, "auth.keys_reload_s");
     k->settle_s = config_int(config, "auth.key_settle_s");
     pthread_mutex_init(&k->lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&k->stop, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    condition_init(&k->stop);
     err e = reload(k);
     if (e == OK)
         e = start(k);

@@ -2,9 +2,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "ops/runtime/clock.h"
+#include "ops/runtime/condition.h"
 #include "tests/settings.h"
 #include "topics/topics.h"
 
@@ -41,11 +41,7 @@ struct deliveries *deliveries_start(const char *bootstrap, bool own_thread, cons
     d->config = deliveries_settings(all);
     pthread_mutex_init(&d->mutex, NULL);
     d->own_thread = own_thread;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&d->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    condition_init(&d->changed);
     if (producer_create(d->config, "test", own_thread, on_delivered, d, &d->producer) != OK) {
         fprintf(stderr, "%s\n", err_message());
         abort();
@@ -85,9 +81,8 @@ bool deliveries_wait(struct deliveries *d, size_t count, int timeout_ms)
             producer_poll(d->producer, timeout_ms < 50 ? timeout_ms : 50);
         return d->count >= count;
     }
-    const struct timespec deadline = { .tv_sec = until / 1000000, .tv_nsec = until % 1000000 * 1000 };
     pthread_mutex_lock(&d->mutex);
-    while (d->count < count && pthread_cond_timedwait(&d->changed, &d->mutex, &deadline) == 0)
+    while (d->count < count && condition_wait_until(&d->changed, &d->mutex, until))
         ;
     const bool enough = d->count >= count;
     pthread_mutex_unlock(&d->mutex);
