@@ -227,6 +227,7 @@ class Run:
             options = (*options, f"-Dc_link_args={threads}")
         if not os.path.exists(os.path.join(self.folder(kind), "build.ninja")):
             must(["meson", "setup", self.folder(kind), TREE, "--buildtype=debugoptimized", *options], self.log, 300, "meson setup")
+        must(["ninja", "-C", self.folder(kind), "build.ninja"], self.log, 300, "meson, whose files may have changed")
         files = {target["id"]: [os.path.relpath(path, self.folder(kind)) for path in target["filename"]]
                  for target in meson_told(self.folder(kind), "targets")}
         self.tests[kind] = {}
