@@ -19,6 +19,7 @@
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
 #include "ops/runtime/processors.h"
+#include "ops/runtime/program.h"
 #include "ops/runtime/stop.h"
 #include "topics/topics.h"
 
@@ -92,31 +93,13 @@ static void program_stop(struct program *p)
     config_destroy(p->config);
 }
 
-static enum log_level log_level(const struct config *config)
-{
-    static const char *const names[] = { "debug", "info", "warn", "error" };
-    enum log_level level = LOG_LEVEL_DEBUG;
-    while (level < LOG_LEVEL_ERROR && strcmp(names[level], config_text(config, "log.level")) != 0)
-        level++;
-    return level;
-}
-
 int main(int argc, char **argv)
 {
     struct program p = { 0 };
-    if (config_load("aether-gateway",
-                    "Answers Aether's REST API: commands go to the log, reads come from the projections.", tables,
-                    &argc, argv, &p.config) != OK) {
-        fprintf(stderr, "aether-gateway: %s\n", err_message());
-        return 2;
-    }
-    if (argc > 1) {
-        fprintf(stderr, "aether-gateway: '%s' is not an option; see --help\n", argv[1]);
-        config_destroy(p.config);
-        return 2;
-    }
-    log_init("gateway", log_level(p.config));
-    stop_init();
+    if (!program_begin("aether-gateway",
+                       "Answers Aether's REST API: commands go to the log, reads come from the projections.", tables,
+                       argc, argv, &p.config))
+        return PROGRAM_USAGE;
     json_arena_init(); /* before any thread parses a schema */
     int status = EXIT_SUCCESS;
     if (program_start(&p) == OK) {

@@ -191,39 +191,21 @@ err assignment_open(struct worker *w)
     const char *name = w->definition->name;
     char instance[128], number[32];
     snprintf(instance, sizeof instance, "%s-%lld", name, (long long)config_int(w->config, "worker.instance"));
-    rd_kafka_conf_t *conf = NULL;
-    TRY(kafka_conf(w->config, instance, &conf));
     snprintf(number, sizeof number, "%lld", (long long)config_int(w->config, "worker.session_timeout_ms"));
     /* Static membership: a restarted process gets its partitions back without a rebalance. queued.min.messages stays at
      * its default: a small one makes librdkafka back off for a second. */
-    const char *const properties[][2] = {
+    const struct kafka_property properties[] = {
         { "group.id", name },
         { "group.instance.id", instance },
         { "session.timeout.ms", number },
         { "heartbeat.interval.ms", "1000" },
         { "partition.assignment.strategy", "range" },
-        { "enable.auto.commit", "false" },
-        { "enable.auto.offset.store", "false" },
         { "auto.offset.reset", "earliest" },
         { "fetch.min.bytes", "1" },
         { "queued.max.messages.kbytes", "8192" },
+        { 0 },
     };
-    for (size_t i = 0; i < sizeof properties / sizeof *properties; i++) {
-        const err e = kafka_conf_set(conf, properties[i][0], properties[i][1]);
-        if (e != OK) {
-            rd_kafka_conf_destroy(conf);
-            return e;
-        }
-    }
-    rd_kafka_conf_set_opaque(conf, w);
-    rd_kafka_conf_set_rebalance_cb(conf, rebalance);
-    char reason[256];
-    w->commands = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason);
-    if (!w->commands) {
-        rd_kafka_conf_destroy(conf);
-        return err_set(FATAL, "Kafka consumer: %s", reason);
-    }
-    rd_kafka_poll_set_consumer(w->commands);
+    TRY(kafka_consumer_create(w->config, instance, properties, rebalance, w, &w->commands));
     return subscribe(w);
 }
 
@@ -232,8 +214,7 @@ void assignment_close(struct worker *w)
     if (!w->commands)
         return;
     batch_drop(w, 0, w->item_count);
-    rd_kafka_consumer_close(w->commands); /* runs the rebalance callback */
-    rd_kafka_destroy(w->commands);
+    kafka_consumer_destroy(w->commands);
     w->commands = NULL;
 }
 

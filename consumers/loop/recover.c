@@ -50,44 +50,25 @@ bool recover_needed(const struct worker *w)
 
 err recover_open(struct worker *w)
 {
-    rd_kafka_conf_t *conf = NULL;
     char client_id[96];
     snprintf(client_id, sizeof client_id, "%s-tail", w->definition->name);
-    TRY(kafka_conf(w->config, client_id, &conf));
     /* The end of a partition is the EOF event. The broker holds an empty fetch for fetch.wait.max.ms before it
      * says so. */
-    const char *const properties[][2] = {
+    const struct kafka_property properties[] = {
         { "group.id", client_id },
-        { "enable.auto.commit", "false" },
         { "enable.partition.eof", "true" },
         { "auto.offset.reset", "error" },
         { "fetch.wait.max.ms", "10" },
         { "fetch.min.bytes", "1" },
         { "queued.max.messages.kbytes", "4096" },
+        { 0 },
     };
-    for (size_t i = 0; i < sizeof properties / sizeof *properties; i++) {
-        const err e = kafka_conf_set(conf, properties[i][0], properties[i][1]);
-        if (e != OK) {
-            rd_kafka_conf_destroy(conf);
-            return e;
-        }
-    }
-    char reason[256];
-    w->events = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason);
-    if (!w->events) {
-        rd_kafka_conf_destroy(conf);
-        return err_set(FATAL, "Kafka consumer: %s", reason);
-    }
-    rd_kafka_poll_set_consumer(w->events);
-    return OK;
+    return kafka_consumer_create(w->config, client_id, properties, NULL, NULL, &w->events);
 }
 
 void recover_close(struct worker *w)
 {
-    if (!w->events)
-        return;
-    rd_kafka_consumer_close(w->events);
-    rd_kafka_destroy(w->events);
+    kafka_consumer_destroy(w->events);
     w->events = NULL;
 }
 

@@ -34,28 +34,13 @@ err signals_open(struct worker *w)
     if (!w->definition->signals)
         return OK;
     char client_id[96];
-    rd_kafka_conf_t *conf = NULL;
     snprintf(client_id, sizeof client_id, "%s-signals", w->definition->name);
-    TRY(kafka_conf(w->config, client_id, &conf));
-    const char *const properties[][2] = {
-        { "group.id", client_id },           { "enable.auto.commit", "false" },
-        { "auto.offset.reset", "earliest" }, /* retention and compaction may have taken the record we stood at */
-        { "fetch.min.bytes", "1" },          { "queued.max.messages.kbytes", "4096" },
+    const struct kafka_property properties[] = {
+        { "group.id", client_id },  { "auto.offset.reset", "earliest" }, /* retention and compaction may have taken the record we stood at */
+        { "fetch.min.bytes", "1" }, { "queued.max.messages.kbytes", "4096" }, { 0 },
     };
-    for (size_t i = 0; i < sizeof properties / sizeof *properties; i++) {
-        const err e = kafka_conf_set(conf, properties[i][0], properties[i][1]);
-        if (e != OK) {
-            rd_kafka_conf_destroy(conf);
-            return e;
-        }
-    }
-    char reason[256];
-    rd_kafka_t *consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason);
-    if (!consumer) {
-        rd_kafka_conf_destroy(conf);
-        return err_set(FATAL, "Kafka consumer: %s", reason);
-    }
-    rd_kafka_poll_set_consumer(consumer);
+    rd_kafka_t *consumer;
+    TRY(kafka_consumer_create(w->config, client_id, properties, NULL, NULL, &consumer));
     w->signals = mem_alloc(sizeof *w->signals);
     w->signals->consumer = consumer;
     arena_init(&w->signals->arena, 0);
@@ -66,8 +51,7 @@ void signals_close(struct worker *w)
 {
     if (!w->signals)
         return;
-    rd_kafka_consumer_close(w->signals->consumer);
-    rd_kafka_destroy(w->signals->consumer);
+    kafka_consumer_destroy(w->signals->consumer);
     arena_finish(&w->signals->arena);
     free(w->signals);
 }

@@ -18,6 +18,7 @@
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
 #include "ops/runtime/processors.h"
+#include "ops/runtime/program.h"
 #include "ops/runtime/stop.h"
 
 #define IDLE_POLL_MS     250
@@ -351,15 +352,6 @@ void worker_finish(struct worker *w)
     config_destroy(w->config);
 }
 
-static enum log_level log_level(const struct config *config)
-{
-    static const char *const names[] = { "debug", "info", "warn", "error" };
-    enum log_level level = LOG_LEVEL_DEBUG;
-    while (level < LOG_LEVEL_ERROR && strcmp(names[level], config_text(config, "log.level")) != 0)
-        level++;
-    return level;
-}
-
 int worker_main(const struct worker_definition *definition, int argc, char **argv)
 {
     static const struct setting none[] = { { .name = NULL } };
@@ -374,17 +366,8 @@ int worker_main(const struct worker_definition *definition, int argc, char **arg
     struct worker w = { .definition = definition };
     char program[64];
     snprintf(program, sizeof program, "aether-%s", definition->name);
-    if (config_load(program, definition->summary, tables, &argc, argv, &w.config) != OK) {
-        fprintf(stderr, "%s: %s\n", program, err_message());
-        return 2;
-    }
-    if (argc > 1) {
-        fprintf(stderr, "%s: '%s' is not an option; see --help\n", program, argv[1]);
-        config_destroy(w.config);
-        return 2;
-    }
-    log_init(definition->name, log_level(w.config));
-    stop_init();
+    if (!program_begin(program, definition->summary, tables, argc, argv, &w.config))
+        return PROGRAM_USAGE;
     err e = worker_start(&w);
     while (e == OK && !stop_requested())
         e = worker_turn(&w);

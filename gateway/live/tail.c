@@ -249,29 +249,13 @@ static void tell(struct tail *t)
 
 static err consumer_create(struct tail *t)
 {
-    static const struct {
-        const char *property, *value;
-    } ours[] = {
+    static const struct kafka_property properties[] = {
         { "group.id", "aether-gateway-live" }, /* asked for, and not used: partitions are assigned by hand */
-        { "enable.auto.commit", "false" },
-        { "enable.auto.offset.store", "false" },
         { "auto.offset.reset", "earliest" },
         { "fetch.wait.max.ms", "100" }, /* the first fetch asks for some partitions only, and the others wait for it */
+        { 0 },
     };
-    rd_kafka_conf_t *conf;
-    TRY(kafka_conf(t->gateway->config, "aether-gateway-live", &conf));
-    err e = OK;
-    for (size_t i = 0; i < sizeof ours / sizeof *ours && e == OK; i++)
-        e = kafka_conf_set(conf, ours[i].property, ours[i].value);
-    char reason[256];
-    if (e == OK) {
-        t->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason);
-        if (!t->rk)
-            e = err_set(FATAL, "the feed's consumer could not be made: %s", reason);
-    }
-    if (!t->rk)
-        rd_kafka_conf_destroy(conf);
-    return e;
+    return kafka_consumer_create(t->gateway->config, "aether-gateway-live", properties, NULL, NULL, &t->rk);
 }
 
 /* With its end as the offset. */
@@ -308,7 +292,6 @@ static err assign(struct tail *t)
     add_topic(t, list, rooms_stream.events_topic);
     for (size_t s = 0; s < SIGNALS; s++)
         add_topic(t, list, signals[s].topic);
-    rd_kafka_poll_set_consumer(t->rk);
     err e = find_positions(t, list);
     if (e == OK) {
         rd_kafka_resp_err_t code = rd_kafka_assign(t->rk, list);
@@ -333,8 +316,7 @@ static void consumer_destroy(struct tail *t)
 {
     if (!t->rk)
         return;
-    rd_kafka_consumer_close(t->rk);
-    rd_kafka_destroy(t->rk);
+    kafka_consumer_destroy(t->rk);
     t->rk = NULL;
 }
 

@@ -83,6 +83,52 @@ err kafka_conf(const struct config *config, const char *client_id, rd_kafka_conf
     return e;
 }
 
+static err set_all(rd_kafka_conf_t *conf, const struct kafka_property *properties)
+{
+    for (const struct kafka_property *p = properties; p->name; p++)
+        TRY(kafka_conf_set(conf, p->name, p->value));
+    return OK;
+}
+
+err kafka_consumer_create(const struct config *config, const char *client_id, const struct kafka_property *properties,
+                          kafka_rebalance *rebalance, void *context, rd_kafka_t **ret)
+{
+    static const struct kafka_property of_all[] = {
+        { "enable.auto.commit", "false" },
+        { "enable.auto.offset.store", "false" },
+        { 0 },
+    };
+    rd_kafka_conf_t *conf;
+    TRY(kafka_conf(config, client_id, &conf));
+    err e = set_all(conf, of_all);
+    if (e == OK)
+        e = set_all(conf, properties);
+    if (e != OK) {
+        rd_kafka_conf_destroy(conf);
+        return e;
+    }
+    rd_kafka_conf_set_opaque(conf, context);
+    if (rebalance)
+        rd_kafka_conf_set_rebalance_cb(conf, rebalance);
+    char reason[256];
+    rd_kafka_t *consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason);
+    if (!consumer) {
+        rd_kafka_conf_destroy(conf);
+        return err_set(FATAL, "Kafka consumer %s: %s", client_id, reason);
+    }
+    rd_kafka_poll_set_consumer(consumer);
+    *ret = consumer;
+    return OK;
+}
+
+void kafka_consumer_destroy(rd_kafka_t *consumer)
+{
+    if (!consumer)
+        return;
+    rd_kafka_consumer_close(consumer);
+    rd_kafka_destroy(consumer);
+}
+
 err kafka_err(rd_kafka_resp_err_t code)
 {
     switch ((int)code) {
