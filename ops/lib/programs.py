@@ -26,7 +26,7 @@ def worker_target(worker):
     return f"consumers/{worker}/aether-{worker}"
 
 
-GATEWAY, TOPICS, ADMIN = "gateway/aether-gateway", "topics/aether-topics", "ops/admin/aether-admin"
+GATEWAY, TOPICS, ADMIN = "gateway/aether-gateway", "topics/aether-topics", "gateway/admin/aether-admin"
 TARGETS = (TOPICS, *map(worker_target, WORKERS), GATEWAY, ADMIN)
 
 

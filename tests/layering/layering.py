@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """layering: fails, naming file, line and rule, when an #include breaks the layers.
 
-    ops/runtime  <  schemas  <  topics  <  producers  <  consumers  <  gateway          tests and tools see all
+    ops/runtime  <  schemas  <  topics  <  producers  <  consumers  <  gateway  <  gateway/admin          tests and tools see all
 
 It first shows that it can fail: each rule is broken once, in a small tree of its own, and must be named."""
 
@@ -11,7 +11,7 @@ import re
 import sys
 import tempfile
 
-LAYERS = ("ops/runtime", "schemas", "topics", "producers", "consumers", "gateway")
+LAYERS = ("ops/runtime", "schemas", "topics", "producers", "consumers", "gateway", "gateway/admin")
 
 # Of the consumers: what all workers share, a layer each, and then a folder a worker.
 SHARED = ("projection", "outcome", "loop")
@@ -41,10 +41,8 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)')
 
 def layer(path):
     """The index of its layer; None for what sees all (tests, tools)."""
-    for index, folder in enumerate(LAYERS):
-        if path.startswith(folder + "/"):
-            return index
-    return None
+    found = [index for index, folder in enumerate(LAYERS) if path.startswith(folder + "/")]
+    return found[-1] if found else None
 
 
 def worker(path):
@@ -154,6 +152,7 @@ BAD = (
     ("the gateway looks into the loop", {"gateway/a.c": '#include "consumers/loop/worker.h"\n'}, "the gateway includes only"),
     ("the loop knows a stream", {"consumers/loop/batch.c": '#include "schemas/rooms.gen.h"\n'}, "names none"),
     ("the way of a command knows its stream", {"gateway/commands/dispatch.c": '#include "schemas/accounts.gen.h"\n'}, "names none"),
+    ("the gateway knows the console", {"gateway/a.c": '#include "gateway/admin/sender.h"\n'}, "gateway is below gateway/admin"),
     ("HTTP knows what is answered over it", {"gateway/http/a.c": '#include "gateway/rooms/rooms.h"\n'}, "HTTP alone"),
     ("HTTP knows PostgreSQL", {"gateway/http/a.c": '#include "ops/runtime/pg.h"\n'}, "HTTP alone"),
     ("production code includes a test", {"gateway/a.c": '#include "tests/unit/fixture.h"\n'}, "does not include tests"),

@@ -12,7 +12,7 @@
 #include "gateway/http/field.h"
 #include "gateway/http/http_check.h"
 #include "gateway/limits/delay.h"
-#include "ops/admin/sender.h"
+#include "gateway/admin/sender.h"
 #include "ops/runtime/clock.h"
 #include "ops/runtime/log.h"
 #include "ops/runtime/stop.h"

@@ -1,4 +1,4 @@
-#include "ops/admin/sender.h"
+#include "gateway/admin/sender.h"
 
 #include <poll.h>
 #include <stdio.h>
