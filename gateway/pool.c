@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "gateway/after.h"
+#include "gateway/fair_queue.h"
 #include "gateway/gateway.h"
 #include "ops/runtime/clock.h"
 #include "ops/runtime/condition.h"
@@ -30,6 +31,7 @@ struct pool {
     atomic_size_t promised; /* places of the queue that are taken or about to be; never above options.queue */
     struct entry *ring;     /* options.queue of them */
     size_t head, count;
+    struct fair_queue *turns; /* of the places in the ring; NULL: they come in its order */
     int sleeping;
     atomic_bool stopping; /* changed under the lock */
     struct pool_member {
@@ -51,6 +53,31 @@ void pool_redis_failed(struct pool_thread *thread)
 }
 
 /* --- queue --- */
+
+static void put(struct pool *p, struct entry entry)
+{
+    size_t at = (p->head + p->count) % (size_t)p->options.queue;
+    if (p->turns) {
+        struct address network = client_network(entry.request->client.address);
+        at = fair_queue_add(p->turns, network.bytes);
+    }
+    p->ring[at] = entry;
+    p->count++;
+}
+
+static const struct entry *next_entry(const struct pool *p)
+{
+    return &p->ring[p->turns ? fair_queue_next(p->turns) : p->head];
+}
+
+static void drop_next(struct pool *p)
+{
+    if (p->turns)
+        fair_queue_take(p->turns);
+    else
+        p->head = (p->head + 1) % (size_t)p->options.queue;
+    p->count--;
+}
 
 static void pool_refuse(struct pool *p, struct request *r)
 {
@@ -75,7 +102,7 @@ static enum request_step pool_push(struct pool *p, struct entry entry)
         request_resume(r);
         return REQUEST_SUSPENDED;
     }
-    p->ring[(p->head + p->count++) % (size_t)p->options.queue] = entry;
+    put(p, entry);
     bool wake = p->sleeping > 0;
     pthread_mutex_unlock(&p->lock);
     if (wake)
@@ -124,14 +151,13 @@ static bool pool_take(struct pool *p, struct entry *ret_first, struct request *r
         pthread_mutex_unlock(&p->lock);
         return false;
     }
-    size_t n = 0, size = (size_t)p->options.queue;
-    *ret_first = p->ring[p->head];
+    size_t n = 0;
+    *ret_first = *next_entry(p);
     do {
-        ret_requests[n++] = p->ring[p->head].request;
-        p->head = (p->head + 1) % size;
-        p->count--;
+        ret_requests[n++] = next_entry(p)->request;
+        drop_next(p);
     } while (ret_first->batch_job && n < POOL_BATCH && p->count > 0 &&
-             p->ring[p->head].batch_job == ret_first->batch_job);
+             next_entry(p)->batch_job == ret_first->batch_job);
     pthread_mutex_unlock(&p->lock);
     atomic_fetch_sub_explicit(&p->promised, n, memory_order_relaxed);
     *ret_count = n;
@@ -204,6 +230,7 @@ err pool_create(const struct pool_options *options, struct pool **ret)
     p->options = *options;
     p->ring = mem_alloc(sizeof *p->ring * (size_t)options->queue);
     p->members = mem_alloc(sizeof *p->members * (size_t)options->threads);
+    p->turns = options->fair ? fair_queue_create((size_t)options->queue) : NULL;
     pthread_mutex_init(&p->lock, NULL);
     condition_init(&p->queued);
     err e = pool_start(p);
@@ -243,6 +270,7 @@ void pool_destroy(struct pool *p)
     }
     pthread_cond_destroy(&p->queued);
     pthread_mutex_destroy(&p->lock);
+    fair_queue_destroy(p->turns);
     free(p->members);
     free(p->ring);
     free(p);

@@ -40,6 +40,7 @@ struct pool_options {
     const char *name; /* constant; shows in pg_stat_activity, thread names and metrics */
     int threads, queue;
     const struct config *config;
+    bool fair;    /* networks of clients take turns (fair_queue.h); else first come, first served */
     int niceness; /* setpriority(2): threads that give way to all others when both want a core; 0: like the others */
     void (*idle)(void); /* called once on a thread that had nothing to do for a while; may be NULL */
 };

@@ -115,7 +115,7 @@ static void finish(struct attachment *a, const struct window *window, struct aud
     HASH_ITER(hh, a->members, m, next)
     {
         if (m->member)
-            audience_join(audience, l, m->room);
+            audience_join_another(audience, l, m->room); /* it is in none yet */
     }
     lane_begin_stage(l, LISTENER_LIVE);
     if (!window_has_reached(window, a->seen)) { /* it has seen more than this gateway has */

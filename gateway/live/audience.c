@@ -54,8 +54,12 @@ bool audience_is_in(const struct listener *l, struct uuid room)
 
 void audience_join(struct audience *a, struct listener *l, struct uuid id)
 {
-    if (find_subscription(l, id))
-        return;
+    if (!find_subscription(l, id))
+        audience_join_another(a, l, id);
+}
+
+void audience_join_another(struct audience *a, struct listener *l, struct uuid id)
+{
     struct room_audience *room = audience_room(a, id);
     if (!room) {
         room = mem_alloc(sizeof *room);

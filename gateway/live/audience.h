@@ -46,6 +46,8 @@ struct listener *audience_person(struct audience *a, struct uuid id);
 void audience_add_person(struct audience *a, struct listener *l);
 /* Adding twice, and removing what is not there, do nothing. */
 void audience_join(struct audience *a, struct listener *l, struct uuid id);
+/* One that it is not in yet: who begins with hundreds of rooms need not look for each. */
+void audience_join_another(struct audience *a, struct listener *l, struct uuid id);
 void audience_leave(struct audience *a, struct listener *l, struct uuid room);
 bool audience_is_in(const struct listener *l, struct uuid room);
 /* From every room and its person. */

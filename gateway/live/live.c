@@ -4,7 +4,6 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "consumers/messages/view_feed.h"
@@ -12,6 +11,7 @@
 #include "gateway/http/http_check.h"
 #include "gateway/http/tally.h"
 #include "gateway/limits/rate_limits.h"
+#include "gateway/live/intake.h"
 #include "gateway/live/lane.h"
 #include "gateway/live/opening.h"
 #include "gateway/live/position.h"
@@ -63,8 +63,10 @@ const struct setting live_settings[] = {
     { "live.linger_s", SETTING_INT, .def = "60", .min = 1, .max = 86400, .unit = "s",
       .doc = "How long the log is still followed after the last listener has gone; then posting pays nothing for the "
              "feed." },
-    { "live.admissions_per_s", SETTING_INT, .def = "700", .min = 1, .max = 1000000, .unit = "connections/s",
-      .doc = "Listeners let in; a storm of reconnects waits." },
+    { "live.admissions_per_s", SETTING_INT, .def = "3000", .min = 1, .max = 1000000, .unit = "connections/s",
+      .doc = "The most listeners that a gateway lets in; the others of a storm of reconnects wait, addresses by turns. "
+             "Fewer are let in where reading what they begin with takes the time: it takes half of it at most, so that "
+             "people in hundreds of rooms do not slow posting down." },
     { "live.admission_queue", SETTING_INT, .def = "8192", .min = 1, .max = 1000000, .unit = "requests",
       .doc = "Listeners that may wait to be let in; more are answered 503." },
     { 0 },
@@ -74,8 +76,7 @@ struct live {
     struct gateway *gateway;
     int partitions, lane_count, max_connections, max_of_person, max_of_address;
     struct tally *persons, *addresses; /* listeners of each */
-    int64_t admission_us;              /* between two that are let in */
-    int64_t admit_at_us;               /* the admission thread's */
+    struct intake intake;              /* the admission thread's */
     atomic_int connections;
     atomic_uint turn;
     struct typing_memory *typing;
@@ -222,19 +223,6 @@ static void take_over(struct request *r, int fd)
     lane_arrive(live->lanes[atomic_fetch_add(&live->turn, 1) % (unsigned)live->lane_count], a);
 }
 
-/* Not more than so many a second; who waits, waits here. */
-static void pace(struct live *live, size_t count)
-{
-    int64_t now_us = clock_mono_us();
-    if (live->admit_at_us > now_us) {
-        int64_t wait_us = live->admit_at_us - now_us;
-        nanosleep(&(struct timespec){ wait_us / 1000000, wait_us % 1000000 * 1000 }, NULL);
-    } else {
-        live->admit_at_us = now_us;
-    }
-    live->admit_at_us += (int64_t)count * live->admission_us;
-}
-
 /* Fills the refusal of one that is too many; false: it is not. */
 static bool is_too_many(const struct live *live, struct request *r)
 {
@@ -309,14 +297,7 @@ static size_t check(struct request **requests, size_t count, struct pool_thread 
 
 static void admit(struct request **requests, size_t count, struct pool_thread *thread)
 {
-    struct request *admitted[POOL_BATCH];
-    size_t n = check(requests, count, thread, admitted);
-    if (n == 0)
-        return;
-    pace(requests[0]->gateway->live, n);
-    err e = snapshot(admitted, n, thread);
-    for (size_t i = 0; i < n && e != OK; i++)
-        problem_err(admitted[i], e);
+    intake_admit(&requests[0]->gateway->live->intake, requests, count, thread);
 }
 
 enum request_step live_open(struct request *r)
@@ -379,10 +360,12 @@ static err live_fill(struct live *live)
     };
     for (; live->lane_count < threads; live->lane_count++)
         TRY(lane_start(&options, &live->lanes[live->lane_count]));
-    TRY(pool_create(
-        &(struct pool_options){
-            .name = "live", .threads = 1, .queue = (int)config_int(config, "live.admission_queue"), .config = config },
-        &live->admission));
+    TRY(pool_create(&(struct pool_options){ .name = "live",
+                                            .threads = 1,
+                                            .queue = (int)config_int(config, "live.admission_queue"),
+                                            .config = config,
+                                            .fair = true },
+                    &live->admission));
     TRY(pool_create(
         &(struct pool_options){ .name = "catch-up", .threads = 1, .queue = live->max_connections, .config = config },
         &live->catching));
@@ -409,7 +392,11 @@ err live_create(struct gateway *g, struct live **ret)
     live->max_of_address = (int)config_int(g->config, "live.max_connections_address");
     live->persons = tally_create((size_t)live->max_connections);
     live->addresses = tally_create((size_t)live->max_connections);
-    live->admission_us = 1000000 / config_int(g->config, "live.admissions_per_s");
+    live->intake = (struct intake){
+        .each_us = 1000000 / config_int(g->config, "live.admissions_per_s"),
+        .check = check,
+        .snapshot = snapshot,
+    };
     err e = live_fill(live);
     if (e != OK) {
         live_destroy(live);

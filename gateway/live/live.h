@@ -4,8 +4,9 @@
  *   request (libmicrohttpd) ─▶ admission (a pool of one thread: ticket, snapshot) ─▶ a lane, with the socket
  *   a lane ─▶ catching up (another one: what was missed, page by page, one at a time for each listener) ─▶ the lane
  *
- * Admission is where a storm of reconnects is slowed down: the pool takes up to 64 at once, which share one query, and
- * not more than live.admissions_per_s; those who find its queue full are told 503 with Retry-After. */
+ * Admission is where a storm of reconnects is slowed down (intake.h): up to 64 at once share one query, and not more
+ * than live.admissions_per_s come in; addresses take turns, and those who find the queue full are told 503 with
+ * Retry-After. */
 #pragma once
 
 #include "gateway/live/listener.h"

@@ -5,7 +5,8 @@
 
 Starts a stack of its own in .state-bench-feed, empty; `listen` (listen.c) holds the WebSockets, posts at a rate, and
 measures from a post to each who hears it. Of each figure the median of all runs is told; gaps, repeats and resyncs, of
-which there must be none, are added up. In the storm a second gateway takes the posts, since the one that is killed
+which there must be none, are added up. All connect by turns with nobody there, and both times people post; what is held against each
+other is their p99. In the storm a second gateway takes the posts, since the one that is killed
 cannot. What posting pays for the feed is measured with wrk, by turns without and with listeners."""
 
 import argparse
@@ -34,7 +35,8 @@ ROWS = {
     "idle": ("10,000 idle connections", 1, 10000, 0, 0, {"kb_each": 12}),
     "small": ("one room, 50 posts/s, 50 listeners", 1, 50, 50, 4, {"p50_ms": 2.5, "p99_ms": 6}),
     "rooms": ("1,000 posts/s, 1,000 listeners in 100 rooms", 100, 1000, 1000, 64, {"p50_ms": 6, "p99_ms": 60}),
-    "large": ("one room, 5,000 listeners", 1, 5000, 34, 4, {"deliveries_rate": 150000, "p99_ms": 500}),
+    "large": ("one room, 5,000 listeners", 1, 5000, 34, 4, {"deliveries_rate": 150000, "p99_ms": 500, "connect_s": 2.5}),
+    "connecting": ("5,000 connect while 50 posts/s run", 100, 5000, 50, 4, {"connect_s": 2.5, "connecting_p99_times": 2}),
     "storm": ("5,000 come back after the gateway's kill -9", 100, 5000, 50, 4, {"back_s": 10, "storm_p99_times": 2}),
     "elsewhere": ("posting with 1,000 listeners in other rooms against without", 0, 1000, 0, 0, {"rate_ratio": 0.8}),
     "inside": ("posting with 50 listeners in one of the rooms against without", 0, 50, 0, 0, {"rate_ratio": 0.8}),
@@ -43,6 +45,7 @@ AT_LEAST = ("deliveries_rate", "rate_ratio")
 POSTED_TO = 32  # rooms that wrk posts to
 TURNS = 3
 WARM_UP_S = 40  # of posting: so long Kafka's compiler gains
+CONNECTING_TURNS = 8  # so that there are enough posts for a p99
 PACED_S = 30  # of the row "small", uncounted: what sleeps between two posts runs other code than what never rests
 COUNTED = ("gaps", "repeats", "resyncs", "failed")
 
@@ -106,6 +109,8 @@ def measure(stack, program, people, rooms, name, seconds):
     _, room_count, listeners, rate, threads, _ = ROWS[name]
     if name == "storm":
         seconds *= 2  # all are to be back before it ends
+    if name == "connecting":
+        seconds /= 2  # nobody is there; as often as all connect
     members = {i: people[i % PEOPLE] for i in range(room_count)}
     lines = []
     if room_count == 1:  # everybody of the people is in the last room
@@ -119,8 +124,9 @@ def measure(stack, program, people, rooms, name, seconds):
     pid = stack.pid("gateway")
     before = resident_kb(pid)
     ports = [url.rpartition(":")[2] for url in stack.urls()]
-    process = subprocess.Popen([program, ports[0], str(seconds), str(rate), str(threads), ports[-1]], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
+    turns = [str(CONNECTING_TURNS)] if name == "connecting" else []
+    process = subprocess.Popen([program, ports[0], str(seconds), str(rate), str(threads), ports[-1], *turns], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     process.stdin.write("\n".join(lines) + "\n")
     process.stdin.close()
     process.stderr.readline()  # connected
@@ -152,7 +158,7 @@ def main():
     parser = argparse.ArgumentParser(prog="ops/bench/feed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(ROWS))
     parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("--repeat", type=int, default=5, help="of each row that has a pace; idle and the rows of wrk are measured once")
+    parser.add_argument("--repeat", type=int, default=5, help="of each row that has a pace; idle, connecting and the rows of wrk are measured once")
     parser.add_argument("--build", metavar="FOLDER")
     parser.add_argument("--json", default=os.path.join(STATE, "feed.json"), metavar="FILE")
     parser.add_argument("--no-install", action="store_true", help="installs no packages; says which are missing")
@@ -180,7 +186,7 @@ def main():
             if name in ("elsewhere", "inside"):
                 result = attached(stack, program, lonely, rooms, name, options.seconds)
             else:
-                runs = 1 if name == "idle" else options.repeat
+                runs = 1 if name in ("idle", "connecting") else options.repeat
                 result = median(name, [measure(stack, program, people, rooms, name, options.seconds) for _ in range(runs)])
             results[name] = result
             targets = ROWS[name][5]

@@ -1,9 +1,11 @@
 /* listen: many WebSockets to the live feed and people who post at a rate; says as JSON how long it took from a post to each
  * who heard it, and whether anybody missed or heard one twice.
  *
- *     listen PORT SECONDS RATE POSTERS PORT-OF-POSTERS < lines of "listen <token> <how many>" and "post <token> <room>"
+ *     listen PORT SECONDS RATE POSTERS PORT-OF-POSTERS [ROUNDS] < lines of "listen <token> <how many>" and
+ *                                                                 "post <token> <room>"
  *
- * A post's text is the time it was sent. Whose connection ends comes back with what was seen last, as a client does. */
+ * A post's text is the time it was sent. Whose connection ends comes back with what was seen last, as a client does.
+ * With ROUNDS people post from the beginning on, and so often SECONDS go by with nobody connected before all connect. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +36,7 @@ struct listener {
 };
 
 static int port, post_port, connecting, ready;
-static double ends_at;
+static volatile double ends_at; /* set while others post */
 static struct listener *listeners;
 static size_t listener_count, room;
 static struct poster {
@@ -279,13 +281,25 @@ static double percentile(float *row, size_t count, double p)
     return count ? 1000 * (double)row[(size_t)((double)(count - 1) * p)] : 0;
 }
 
-/* Of the posts sent between the two moments. */
-static double post_percentile(size_t posts, double from, double until, double p)
+struct span {
+    double from, until;
+};
+
+static bool is_in(const struct span *spans, size_t count, double t)
+{
+    for (size_t i = 0; i < count; i++)
+        if (t >= spans[i].from && t < spans[i].until)
+            return true;
+    return false;
+}
+
+/* Of the posts that were sent in one of these. */
+static double post_percentile(size_t posts, const struct span *spans, size_t span_count, double p)
 {
     float *row = malloc(sizeof *row * (posts + 1));
     size_t count = 0;
     for (size_t i = 0; i < posts; i++)
-        if (post_times[i] >= from && post_times[i] < until)
+        if (is_in(spans, span_count, post_times[i]))
             row[count++] = post_latencies[i];
     qsort(row, count, sizeof *row, compare);
     double found = percentile(row, count, p);
@@ -293,12 +307,84 @@ static double post_percentile(size_t posts, double from, double until, double p)
     return found;
 }
 
+static pthread_t threads[1024];
+
+static void begin_posting(void)
+{
+    for (long i = 0; rate > 0 && i < poster_threads; i++)
+        pthread_create(&threads[i], NULL, post, (void *)i);
+}
+
+static void end_posting(void)
+{
+    for (int i = 0; rate > 0 && i < poster_threads; i++)
+        pthread_join(threads[i], NULL);
+}
+
+static void hang_up(void)
+{
+    for (size_t i = 0; i < listener_count; i++)
+        if (listeners[i].stage != AWAY)
+            lose(&listeners[i]);
+}
+
+static int compare_double(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Everybody connects, again and again, while people post; by turns with nobody there. The end of a round does not
+ * count: that all hang up costs, too. */
+static void connect_by_turns(int rounds, double quiet_s)
+{
+    struct span connecting_spans[64], quiet[64];
+    double took[64];
+    connected_at = now();
+    ends_at = 1e18;
+    begin_posting();
+    for (int i = 0; i < rounds; i++) {
+        quiet[i].from = now();
+        while (now() < quiet[i].from + quiet_s)
+            usleep(10000);
+        quiet[i].until = connecting_spans[i].from = now();
+        for (size_t k = 0; k < listener_count; k++) {
+            listeners[k].again_at = 0;
+            listeners[k].id[0] = '\0';
+            listeners[k].number = 0;
+        }
+        run_until(now() + 120, true);
+        connecting_spans[i].until = now();
+        took[i] = now() - connecting_spans[i].from;
+        fprintf(stderr, "connected %d\n", ready);
+        run_until(now() + 1, false);
+        if (i + 1 < rounds)
+            hang_up();
+        usleep(2000000);
+    }
+    ends_at = 0;
+    end_posting();
+    run_until(now() + 1, false);
+    size_t posts = atomic_load(&post_count);
+    qsort(took, (size_t)rounds, sizeof *took, compare_double);
+    double quiet_p99 = post_percentile(posts, quiet, (size_t)rounds, 0.99),
+           connecting_p99 = post_percentile(posts, connecting_spans, (size_t)rounds, 0.99);
+    printf("{\"listeners\": %d, \"connect_s\": %.2f, \"connect_most_s\": %.2f, \"posted\": %ld, \"failed\": %ld, "
+           "\"deliveries\": %ld, \"gaps\": %ld, \"repeats\": %ld, \"resyncs\": %ld, \"quiet_p50_ms\": %.2f, "
+           "\"quiet_p99_ms\": %.2f, \"connecting_p50_ms\": %.2f, \"connecting_p99_ms\": %.2f, "
+           "\"connecting_p99_times\": %.2f}\n",
+           ready, took[rounds / 2], took[rounds - 1], atomic_load(&posted), atomic_load(&failed), deliveries, gaps,
+           repeats, resyncs, post_percentile(posts, quiet, (size_t)rounds, 0.5), quiet_p99,
+           post_percentile(posts, connecting_spans, (size_t)rounds, 0.5), connecting_p99, connecting_p99 / quiet_p99);
+}
+
 int main(int argc, char **argv)
 {
     char *line = NULL;
     size_t size = 0;
     setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 20000, 20000 });
-    if (argc != 6)
+    int rounds = argc == 7 ? atoi(argv[6]) : 0;
+    if (argc < 6 || argc > 7 || rounds > 64)
         return 2;
     port = atoi(argv[1]);
     post_port = atoi(argv[5]);
@@ -324,6 +410,10 @@ int main(int argc, char **argv)
     post_latencies = calloc(latency_room, sizeof *post_latencies);
     post_times = calloc(latency_room, sizeof *post_times);
     epoll = epoll_create1(0);
+    if (rounds > 0) {
+        connect_by_turns(rounds, atof(argv[2]));
+        return 0;
+    }
     double start = now();
     run_until(start + 120, true);
     double connect_s = now() - start;
@@ -331,17 +421,14 @@ int main(int argc, char **argv)
     connected_at = now();
     ends_at = connected_at + atof(argv[2]);
     fprintf(stderr, "connected %d\n", ready);
-    pthread_t threads[1024];
-    for (long i = 0; rate > 0 && i < poster_threads; i++)
-        pthread_create(&threads[i], NULL, post, (void *)i);
+    begin_posting();
     run_until(ends_at, false);
     double took = now() - connected_at;
-    for (int i = 0; rate > 0 && i < poster_threads; i++)
-        pthread_join(threads[i], NULL);
+    end_posting();
     run_until(now() + 1, false);
     size_t posts = atomic_load(&post_count);
-    double before_p99 = post_percentile(posts, 0, first_lost, 0.99),
-           storm_p99 = post_percentile(posts, first_lost, last_back, 0.99);
+    double before_p99 = post_percentile(posts, &(struct span){ 0, first_lost }, 1, 0.99),
+           storm_p99 = post_percentile(posts, &(struct span){ first_lost, last_back }, 1, 0.99);
     qsort(latencies, latency_count, sizeof *latencies, compare);
     qsort(post_latencies, posts, sizeof *post_latencies, compare);
     printf("{\"listeners\": %d, \"connect_s\": %.2f, \"posted\": %ld, \"failed\": %ld, \"deliveries\": %ld, "

@@ -1,6 +1,7 @@
 """A session that ends is heard by its listeners, however it ends and however far they have come."""
 
 import concurrent.futures
+import contextlib
 
 import pytest
 import websockets
@@ -64,6 +65,22 @@ def test_a_session_that_ends_while_its_listener_is_on_the_way_is_told_so(another
     assert heard.wait_closed(3)[0] == 4002
     assert not first.closed
     first.close()
+
+
+def test_one_whose_session_has_ended_is_refused_and_those_let_in_with_it_are_not(another_gateway, urls, dora):
+    """Five are let in a second: while the second waits for its turn the others come, and are taken together."""
+    url = another_gateway({"live.admissions_per_s": 5})
+    devices = [client.Person(urls, dora.username) for _ in range(6)]
+    for device in devices:
+        device.login()
+    devices[3].insist("POST", "/auth/logout")
+    with concurrent.futures.ThreadPoolExecutor(len(devices)) as threads, contextlib.ExitStack() as end:
+        opened = list(threads.map(lambda device: open_feed(url, device.token), devices))
+        for heard in filter(None, opened):
+            end.callback(heard.close)
+        assert [bool(heard) for heard in opened] == [True, True, True, False, True, True]
+        for heard in filter(None, opened):
+            heard.event("ready")
 
 
 def test_a_token_of_a_session_that_has_ended_renews_no_connection(url, urls, dora, hear):
