@@ -5,9 +5,9 @@
 
 Starts a stack of its own in .state-bench-feed, empty; `listen` (listen.c) holds the WebSockets, posts at a rate, and
 measures from a post to each who hears it. Of each figure the median of all runs is told; gaps, repeats and resyncs, of
-which there must be none, are added up. All connect by turns with nobody there, and both times people post; what is held against each
-other is their p99. In the storm a second gateway takes the posts, since the one that is killed
-cannot. What posting pays for the feed is measured with wrk, by turns without and with listeners."""
+which there must be none, are added up. "Connecting" has all connect by turns with nobody there, while people post; the
+p99 of posting is held against that of the other turns. In the storm a second gateway takes the posts, since the one
+that is killed cannot. What posting pays for the feed is measured with wrk, by turns without and with listeners."""
 
 import argparse
 import json
