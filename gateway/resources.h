@@ -13,10 +13,9 @@ enum request_step auth_login(struct request *r);
 extern const struct body refresh_body;
 extern const struct shape session_shape;
 enum request_step auth_refresh(struct request *r);
-enum request_step auth_logout(struct request *r);
-dispatch_then sessions_all_ended; /* this one, too */
+bool sessions_reason(struct request *r, struct any_record *command); /* why the session {session} ends */
+dispatch_then sessions_ended, sessions_all_ended;
 enum request_step sessions_list(struct request *r);
-enum request_step sessions_delete(struct request *r);
 
 /* password_change.c */
 extern const struct body change_password_body;
@@ -122,8 +121,8 @@ enum request_step message_get(struct request *r);
 enum request_step message_show(struct request *r, struct pool_thread *thread);
 enum request_step message_edit(struct request *r);
 extern const struct plain_lookup message_lookup; /* where the message of the last id in the path is; 404 */
-bool reaction_is_emoji(struct request *r);
-bool reaction_was_emoji(struct request *r); /* what counted as one once is, too */
+bool reaction_is_emoji(struct request *r, struct any_record *command);
+bool reaction_was_emoji(struct request *r, struct any_record *command); /* what counted as one once is, too */
 enum request_step message_forward(struct request *r);
 enum request_step message_versions(struct request *r);
 enum request_step message_thread(struct request *r);

@@ -5,6 +5,7 @@
 #include "gateway/resources.h"
 #include "schemas/accounts.gen.h"
 #include "schemas/rooms.gen.h"
+#include "schemas/sessions.gen.h"
 
 /* Clients of systems like this one call these without a version. */
 #define REGISTRY_JSON "application/vnd.schemaregistry.v1+json"
@@ -20,6 +21,7 @@ const struct route_alias route_aliases[] = {
     ANSWERS({ 200, &room_shape }, { 204, .doc = "Done; the room itself is not shown to this person any more." })
 #define ACCOUNTS(record, ...) COMMAND(&accounts_stream, ACCOUNTS_##record, __VA_ARGS__)
 #define ROOMS(record, ...)    COMMAND(&rooms_stream, ROOMS_##record, __VA_ARGS__)
+#define SESSIONS(record, ...) COMMAND(&sessions_stream, SESSIONS_##record, __VA_ARGS__)
 #define ROOM_PROBLEMS         "room_not_found not_a_member "
 #define MESSAGE_PROBLEMS      ROOM_PROBLEMS "message_not_found message_deleted room_archived read_only_member "
 
@@ -33,7 +35,8 @@ const struct route routes[] = {
     { POST, "/api/v1/auth/refresh", "auth_refresh", AUTH_NONE, &refresh_body, auth_refresh,
       "Exchange the refresh token for new tokens.", .answers = ANSWERS({ 200, &login_shape }),
       .problems = "refresh_token_invalid refresh_token_expired account_suspended" },
-    { POST, "/api/v1/auth/logout", "auth_logout", AUTH_USER, NULL, auth_logout, "End the session of the access token.",
+    { POST, "/api/v1/auth/logout", "auth_logout", AUTH_USER, NULL, plain_send, "End the session of the access token.",
+      .command = SESSIONS(END_SESSION, sessions_ended, .self = "user_id", .session = "session_id", .keeps = "reason"),
       .answers = ANSWERS({ 204 }), .problems = "session_not_found" },
     { POST, "/api/v1/auth/logout-all", "auth_logout_all", AUTH_USER, NULL, plain_send,
       "End all sessions of the account, this one too.",
@@ -69,9 +72,10 @@ const struct route routes[] = {
     { GET, "/api/v1/users/me/sessions", "sessions_list", AUTH_USER, NULL, sessions_list,
       "The live sessions of the account, newest first.", .query = list_query,
       .answers = ANSWERS({ 200, &session_shape, .page = true }) },
-    { DELETE, "/api/v1/users/me/sessions/{session}", "sessions_delete", AUTH_USER, NULL, sessions_delete,
-      "End one of them; its access tokens stop working within a second.", .answers = ANSWERS({ 204 }),
-      .problems = "session_not_found" },
+    { DELETE, "/api/v1/users/me/sessions/{session}", "sessions_delete", AUTH_USER, NULL, plain_send,
+      "End one of them; its access tokens stop working within a second.",
+      .command = SESSIONS(END_SESSION, sessions_ended, .self = "user_id", .keeps = "reason", .check = sessions_reason),
+      .answers = ANSWERS({ 204 }), .problems = "session_not_found" },
     { PUT, "/api/v1/users/me/password", "password_change", AUTH_USER, &change_password_body, password_change,
       "Set another password; the account's other sessions end.", .answers = ANSWERS({ 204 }),
       .problems = "weak_password wrong_password too_many_attempts account_erased account_not_found stale_credentials" },

@@ -22,15 +22,6 @@ static void new_password_wipe(struct request *r)
     sodium_memzero((char *)clear.ptr, clear.len);
 }
 
-static enum request_step changed(struct request *r, const struct outcome *outcome, const struct any_record *fact)
-{
-    (void)outcome;
-    (void)fact;
-    buf_clear(&r->response.body);
-    r->response.status = 204;
-    return REQUEST_DONE;
-}
-
 static enum request_step change(struct request *r, struct pool_thread *thread, const struct account_view *account)
 {
     (void)thread;
@@ -56,14 +47,14 @@ static enum request_step change(struct request *r, struct pool_thread *thread, c
         .address = { .clear = client_address(r) },
         .request_id = str_of(r->request_id),
     };
-    return dispatch_command(r, &accounts_stream, (struct any_record *)c, r->claims.user_id, changed);
+    return dispatch_command(r, &accounts_stream, (struct any_record *)c, r->claims.user_id, dispatch_done);
 }
 
 /* A repeated request would fail for the old password, which it has changed itself: its outcome is looked for first. */
 static enum request_step change_repeated(struct request *r, struct pool_thread *thread)
 {
     enum request_step step;
-    return dispatch_repeated(r, thread, &accounts_stream, r->claims.user_id, changed, &step)
+    return dispatch_repeated(r, thread, &accounts_stream, r->claims.user_id, dispatch_done, &step)
                ? step
                : confirm_password(r, "currentPassword", change);
 }

@@ -25,13 +25,6 @@ static void forget_session(struct request *r, struct uuid session)
     access_remember(r->gateway->access, session, clock_mono_us(), ACCESS_ENDED, 0);
 }
 
-static enum request_step no_content(struct request *r)
-{
-    buf_clear(&r->response.body);
-    r->response.status = 204;
-    return REQUEST_DONE;
-}
-
 /* --- POST /auth/refresh --- */
 
 static enum request_step refresh_refused(struct request *r)
@@ -138,48 +131,25 @@ enum request_step auth_refresh(struct request *r)
     return pool_run_batched(r->gateway->reads, r, refresh_find);
 }
 
-/* --- POST /auth/logout, DELETE /users/me/sessions/{session} --- */
+/* --- POST /auth/logout, POST /auth/logout-all, DELETE /users/me/sessions/{session} --- */
 
-static enum request_step session_ended(struct request *r, const struct outcome *outcome, const struct any_record *fact)
+bool sessions_reason(struct request *r, struct any_record *command)
 {
-    (void)outcome;
+    const bool own = uuid_equal(r->ids[0], r->claims.session_id);
+    ((struct sessions_command *)command)->end_session.reason = own ? SESSION_END_LOGOUT : SESSION_END_REVOKED;
+    return true;
+}
+
+enum request_step sessions_ended(struct request *r, const struct outcome *outcome, const struct any_record *fact)
+{
     forget_session(r, ((const struct sessions_fact *)fact)->session_ended.session_id);
-    return no_content(r);
+    return dispatch_done(r, outcome, fact);
 }
-
-static enum request_step session_end(struct request *r, struct uuid session, enum session_end reason)
-{
-    struct sessions_command *c = ARENA_NEW(&r->arena, struct sessions_command);
-    c->type = SESSIONS_END_SESSION;
-    c->end_session = (struct end_session){
-        .session_id = session,
-        .user_id = r->claims.user_id,
-        .reason = reason,
-        .address = { .clear = client_address(r) },
-        .request_id = str_of(r->request_id),
-    };
-    return dispatch_command(r, &sessions_stream, (struct any_record *)c, r->claims.user_id, session_ended);
-}
-
-enum request_step auth_logout(struct request *r)
-{
-    return session_end(r, r->claims.session_id, SESSION_END_LOGOUT);
-}
-
-enum request_step sessions_delete(struct request *r)
-{
-    bool own = uuid_equal(r->ids[0], r->claims.session_id);
-    return session_end(r, r->ids[0], own ? SESSION_END_LOGOUT : SESSION_END_REVOKED);
-}
-
-/* --- POST /auth/logout-all --- */
 
 enum request_step sessions_all_ended(struct request *r, const struct outcome *outcome, const struct any_record *fact)
 {
-    (void)outcome;
-    (void)fact;
     forget_session(r, r->claims.session_id);
-    return no_content(r);
+    return dispatch_done(r, outcome, fact);
 }
 
 /* --- GET /users/me/sessions --- */

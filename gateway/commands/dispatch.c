@@ -318,6 +318,15 @@ static enum request_step answer_outcome(struct dispatch *d, const struct waiting
     return entry->then(r, outcome, fact);
 }
 
+enum request_step dispatch_done(struct request *r, const struct outcome *outcome, const struct any_record *fact)
+{
+    (void)outcome;
+    (void)fact;
+    buf_clear(&r->response.body);
+    r->response.status = 204;
+    return REQUEST_DONE;
+}
+
 /* --- requests that came before --- */
 
 static err find_outcome(struct request *r, struct pool_thread *thread, const struct stream *stream, struct uuid actor,

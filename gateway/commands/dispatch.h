@@ -28,6 +28,8 @@ struct dispatch;
 typedef enum request_step dispatch_then(struct request *r, const struct outcome *outcome,
                                         const struct any_record *fact);
 
+dispatch_then dispatch_done; /* 204 */
+
 /* `command` is the stream's command union, in r->arena, with everything but meta filled; its id is r->command_id.
  * Called by whoever owns the request. REQUEST_DONE: it has been answered already (503, 403). When a vault key is not
  * cached, it goes over the read pool by itself. */

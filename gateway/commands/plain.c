@@ -122,6 +122,8 @@ static err fill_rest(struct filling *f, int64_t version)
         TRY(put(f, s->field, (struct value){ VALUE_INTEGER, .integer = config_int(r->gateway->config, s->setting) }));
     if (f->plan->self)
         TRY(put(f, f->plan->self, (struct value){ VALUE_UUID, .uuid = r->claims.user_id }));
+    if (f->plan->session)
+        TRY(put(f, f->plan->session, (struct value){ VALUE_UUID, .uuid = r->claims.session_id }));
     if (r->route->if_match)
         TRY(put(f, "expected_version", (struct value){ VALUE_INTEGER, .integer = version }));
     if (record_has_field(commands, type, "address"))
@@ -133,25 +135,17 @@ static err fill_rest(struct filling *f, int64_t version)
 
 /* --- sending --- */
 
-static enum request_step no_content(struct request *r, const struct outcome *outcome, const struct any_record *fact)
-{
-    (void)outcome;
-    (void)fact;
-    r->response.status = 204;
-    return REQUEST_DONE;
-}
-
 static enum request_step send(struct request *r, struct any_record *command)
 {
     const struct plain_command *c = r->route->command;
-    return dispatch_command(r, c->stream, command, r->claims.user_id, c->then ? c->then : no_content);
+    return dispatch_command(r, c->stream, command, r->claims.user_id, c->then ? c->then : dispatch_done);
 }
 
 /* A problem has been filled; a retry is told what came of it the first time. */
 static enum request_step refuse(struct request *r, struct pool_thread *thread)
 {
     const struct plain_command *c = r->route->command;
-    return dispatch_refused(r, thread, c->stream, r->claims.user_id, c->then ? c->then : no_content);
+    return dispatch_refused(r, thread, c->stream, r->claims.user_id, c->then ? c->then : dispatch_done);
 }
 
 static enum request_step failed(struct request *r, err e)
@@ -174,7 +168,7 @@ enum request_step plain_send(struct request *r)
     struct if_match match = { 0 };
     r->tolerated = f.plan->tolerated;
     err e = fill_path(&f);
-    if (e == REJECT || (e == OK && f.plan->check && !f.plan->check(r)))
+    if (e == REJECT || (e == OK && f.plan->check && !f.plan->check(r, f.command)))
         return REQUEST_DONE;
     if (e == OK)
         e = fill_body(&f);

@@ -31,11 +31,13 @@ struct plain_command {
     dispatch_then *then;                  /* the answer; NULL: 204 */
     int tolerated;                        /* as in struct request */
     const char *self;                     /* the field that is who is logged in; NULL: none */
+    const char *session;                  /* the field that is the session of the request; NULL: none */
     const char *keeps;                    /* "expired": fields that stay what the schema says; NULL: none */
     const struct plain_setting *settings; /* SETTINGS(…) */
     const struct plain_lookup *lookup;    /* NULL: nothing is asked */
-    /* Looks at parts that are text, after those that are ids; false: a problem has been filled. NULL: takes them all. */
-    bool (*check)(struct request *r);
+    /* Looks at parts that are text, and may put what `keeps` names into the command, in which only the path is yet. false:
+     * a problem has been filled. NULL: there is nothing to look at. */
+    bool (*check)(struct request *r, struct any_record *command);
 };
 
 /* .command = COMMAND(&rooms_stream, ROOMS_LEAVE_ROOM, .self = "user_id") */

@@ -122,13 +122,15 @@ static bool refuse_emoji(struct request *r)
     return false;
 }
 
-bool reaction_is_emoji(struct request *r)
+bool reaction_is_emoji(struct request *r, struct any_record *command)
 {
+    (void)command;
     return text_is_emoji(r->params[2]) || refuse_emoji(r);
 }
 
-bool reaction_was_emoji(struct request *r)
+bool reaction_was_emoji(struct request *r, struct any_record *command)
 {
+    (void)command;
     return text_was_emoji(r->params[2]) || refuse_emoji(r);
 }
 

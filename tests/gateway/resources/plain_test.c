@@ -9,6 +9,7 @@
 #include "schemas/accounts.gen.h"
 #include "schemas/fill.h"
 #include "schemas/rooms.gen.h"
+#include "schemas/sessions.gen.h"
 #include "tests/settings.h"
 #include "tests/suite.h"
 
@@ -228,6 +229,25 @@ START_TEST(who_is_logged_in_is_who_it_is_about_where_the_row_says_so)
 }
 END_TEST
 
+START_TEST(a_session_ends_by_its_token_or_by_its_id_and_why_is_told)
+{
+    const struct uuid own = { { 0xc0, 3 } };
+    r.claims.session_id = own;
+    ask("auth_logout", NULL, NULL);
+    const struct end_session *end = &SENT(sessions, SESSIONS_END_SESSION)->end_session;
+    ck_assert(uuid_equal(end->session_id, own) && uuid_equal(end->user_id, somebody));
+    ck_assert(end->reason == SESSION_END_LOGOUT && str_equal(end->request_id, STR("request 1")));
+    memset(&seen, 0, sizeof seen);
+    ask("sessions_delete", PARTS(USER), NULL);
+    end = &SENT(sessions, SESSIONS_END_SESSION)->end_session;
+    ck_assert(is(end->session_id, USER) && uuid_equal(end->user_id, somebody) && end->reason == SESSION_END_REVOKED);
+    memset(&seen, 0, sizeof seen);
+    uuid_parse(STR(USER), &r.claims.session_id);
+    ask("sessions_delete", PARTS(USER), NULL);
+    ck_assert_int_eq(SENT(sessions, SESSIONS_END_SESSION)->end_session.reason, SESSION_END_LOGOUT);
+}
+END_TEST
+
 START_TEST(where_a_request_came_from_is_told_where_the_record_asks)
 {
     ask("auth_logout_all", NULL, NULL);
@@ -311,6 +331,14 @@ START_TEST(a_row_without_an_answer_of_its_own_answers_that_it_was_done)
     memset(&seen, 0, sizeof seen);
     ask("rooms_join", PARTS(ROOM), NULL);
     ck_assert(seen.then == room_changed);
+}
+END_TEST
+
+START_TEST(a_row_without_an_answer_of_its_own_says_so_in_the_document)
+{
+    for (const struct route *route = routes; route->path; route++)
+        if (route->command && !route->command->then)
+            ck_assert_msg(route->answers[0].status == 204 && route->answers[1].status == 0, "%s", route->name);
 }
 END_TEST
 
@@ -539,12 +567,14 @@ static void add(TCase *tests)
     tcase_add_test(tests, a_choice_is_the_symbol_that_is_written_so);
     tcase_add_test(tests, choices_are_an_array);
     tcase_add_test(tests, who_is_logged_in_is_who_it_is_about_where_the_row_says_so);
+    tcase_add_test(tests, a_session_ends_by_its_token_or_by_its_id_and_why_is_told);
     tcase_add_test(tests, where_a_request_came_from_is_told_where_the_record_asks);
     tcase_add_test(tests, settings_travel_in_the_command);
     tcase_add_test(tests, the_version_of_if_match_is_expected_and_without_it_any);
     tcase_add_test(tests, a_time_that_has_passed_is_refused_unless_it_was_accepted_when_it_had_not);
     tcase_add_test(tests, ids_among_parts_that_are_text_are_read_before_the_text_is_looked_at);
     tcase_add_test(tests, a_row_without_an_answer_of_its_own_answers_that_it_was_done);
+    tcase_add_test(tests, a_row_without_an_answer_of_its_own_says_so_in_the_document);
     tcase_add_test(tests, what_is_as_good_as_the_fact_is_known_to_the_request);
     tcase_add_test(tests, what_was_looked_up_travels_in_the_command);
     tcase_add_test(tests, what_is_not_there_is_refused_unless_it_was_when_the_request_came_first);
