@@ -7,6 +7,7 @@
 #include "gateway/gateway.h"
 #include "gateway/http/route.h"
 #include "ops/runtime/clock.h"
+#include "ops/runtime/condition.h"
 #include "ops/runtime/log.h"
 
 #define WAITING_MAX  4096
@@ -169,20 +170,13 @@ static void *after_loop(void *argument)
             continue;
         }
         pthread_mutex_unlock(&a->lock);
-        PGresult *rows = NULL;
+        _cleanup_result_ PGresult *rows = NULL;
         if (pg_query(a->pg, &folded, NULL, &rows) != OK)
             LOG(DEBUG, "positions are not known", F_ERR);
         look(a, rows, false);
-        PQclear(rows);
         pthread_mutex_lock(&a->lock);
-        if (a->count > 0 && !a->stopping) {
-            struct timespec until;
-            clock_gettime(CLOCK_REALTIME, &until);
-            until.tv_nsec += ASK_EVERY_US * 1000L;
-            until.tv_sec += until.tv_nsec / 1000000000L;
-            until.tv_nsec %= 1000000000L;
-            (void)pthread_cond_timedwait(&a->came, &a->lock, &until);
-        }
+        if (a->count > 0 && !a->stopping)
+            (void)condition_wait_until(&a->came, &a->lock, clock_mono_us() + ASK_EVERY_US);
     }
     pthread_mutex_unlock(&a->lock);
     return NULL;
@@ -194,7 +188,7 @@ err after_create(const struct config *config, struct after **ret)
 {
     struct after *a = mem_alloc(sizeof *a);
     pthread_mutex_init(&a->lock, NULL);
-    pthread_cond_init(&a->came, NULL);
+    condition_init(&a->came);
     a->pg = pg_create(config_text(config, "postgres.dsn"), "aether-gateway-after");
     pg_set_timeout(a->pg, (int)config_int(config, "gateway.postgres_timeout_ms"));
     if (pthread_create(&a->thread, NULL, after_loop, a) != 0) {

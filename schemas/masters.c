@@ -157,10 +157,9 @@ static err masters_take(struct masters *m, const PGresult *rows)
 err masters_load(struct masters *m, struct pg *pg, struct arena *arena)
 {
     struct pg_args args = pg_args(arena);
-    PGresult *rows;
+    _cleanup_result_ PGresult *rows = NULL;
     TRY(pg_query(pg, &sql_load, &args, &rows));
     err e = masters_take(m, rows);
-    PQclear(rows);
     return e;
 }
 
@@ -189,12 +188,11 @@ static err masters_add(struct pg *pg, struct arena *arena, const struct master *
 static err must_open_a_key(const struct master *m, struct pg *pg, struct arena *arena)
 {
     struct pg_args args = pg_args(arena);
-    PGresult *rows;
+    _cleanup_result_ PGresult *rows = NULL;
     uint8_t key[MASTER_LEN];
     TRY(pg_query(pg, &sql_any_key, &args, &rows));
     bool opens = PQntuples(rows) == 0 || master_unwrap(m, pg_str(rows, 0, 0), key);
     sodium_memzero(key, sizeof key);
-    PQclear(rows);
     return opens ? OK : err_set(FATAL, "vault.master_key opens no key of this database");
 }
 
@@ -202,12 +200,11 @@ static err begin_locked(struct masters *m, struct pg *pg, struct arena *arena, c
 {
     struct pg_args args = pg_args(arena);
     struct master newest = master_of(next);
-    PGresult *rows;
+    _cleanup_result_ PGresult *rows = NULL;
     TRY(pg_query(pg, &sql_lock, &args, NULL));
     TRY(pg_query(pg, &sql_load, &args, &rows));
     bool first = PQntuples(rows) == 0, bridged = !first && !pg_null(rows, 0, FROM_BELOW);
     bool begun = has_fingerprint(rows, 0, &newest);
-    PQclear(rows);
     if (!begun) {
         TRY(masters_load(m, pg, arena));
         if (bridged)
@@ -247,7 +244,7 @@ err masters_rewrap(const struct masters *m, struct pg *pg, struct arena *arena, 
 {
     const struct master *newest = masters_newest(m);
     struct pg_args args = pg_args(arena);
-    PGresult *rows;
+    _cleanup_result_ PGresult *rows = NULL;
     pg_arg_uuid(&args, *after);
     pg_arg_int2(&args, (int16_t)newest->number);
     pg_arg_int8(&args, limit);
@@ -280,7 +277,6 @@ err masters_rewrap(const struct masters *m, struct pg *pg, struct arena *arena, 
         if (e == OK)
             *after = pg_uuid(rows, (int)count - 1, 0);
     }
-    PQclear(rows);
     if (e == OK)
         *ret_found = count;
     return e;
@@ -289,7 +285,7 @@ err masters_rewrap(const struct masters *m, struct pg *pg, struct arena *arena, 
 static err retire_locked(struct masters *m, struct pg *pg, struct arena *arena)
 {
     struct pg_args args = pg_args(arena);
-    PGresult *rows;
+    _cleanup_result_ PGresult *rows = NULL;
     TRY(pg_query(pg, &sql_lock, &args, NULL));
     TRY(masters_load(m, pg, arena));
     int newest = masters_newest(m)->number;
@@ -299,7 +295,6 @@ static err retire_locked(struct masters *m, struct pg *pg, struct arena *arena)
     pg_arg_int2(&args, (int16_t)newest);
     TRY(pg_query(pg, &sql_left, &args, &rows));
     int64_t left = pg_int(rows, 0, 0);
-    PQclear(rows);
     if (left > 0)
         return err_set(REJECT, "%lld keys are still wrapped by an older master key; finish the rotation first",
                        (long long)left);

@@ -278,7 +278,7 @@ static err query(struct vault *v, struct pg *pg, struct arena *arena, const stru
     pg_arg_array(&args, ids);
     /* From before the query: an erasure that it did not see yet must still be seen a cache's time later. */
     int64_t fetched_us = clock_mono_us();
-    PGresult *rows;
+    _cleanup_result_ PGresult *rows = NULL;
     TRY(pg_query(pg, &sql_fetch, &args, &rows));
 
     err e = masters_cover(v, pg, arena, rows);
@@ -300,7 +300,6 @@ static err query(struct vault *v, struct pg *pg, struct arena *arena, const stru
     }
     pthread_mutex_unlock(&v->lock);
     sodium_memzero(&entry, sizeof entry);
-    PQclear(rows);
     return e;
 }
 

@@ -38,7 +38,7 @@ err checkpoint_load(struct pg *pg, struct arena *arena, struct checkpoint *check
     pg_arg_array(&args, streams);
     pg_arg_array(&args, partitions);
     pg_arg_array(&args, ends);
-    PGresult *result = NULL;
+    _cleanup_result_ PGresult *result = NULL;
     TRY(pg_query(pg, &sql_load, &args, &result));
     err e = OK;
     if (PQntuples(result) != (int)count)
@@ -52,7 +52,6 @@ err checkpoint_load(struct pg *pg, struct arena *arena, struct checkpoint *check
         checkpoints[i].command_offset = pg_int(result, i, 1);
         checkpoints[i].rebuild_until = pg_int(result, i, 2);
     }
-    PQclear(result);
     return e;
 }
 

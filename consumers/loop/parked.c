@@ -134,13 +134,9 @@ bool parked_keys_discarded(const struct parked_keys *keys, const char *topic, in
 
 err parked_keys_load(struct parked_keys *keys, struct pg *pg)
 {
-    PGresult *blocked = NULL, *discarded = NULL;
+    _cleanup_result_ PGresult *blocked = NULL, *discarded = NULL;
     TRY(pg_query(pg, &sql_keys, NULL, &blocked));
-    const err e = pg_query(pg, &sql_discarded, NULL, &discarded);
-    if (e != OK) {
-        PQclear(blocked);
-        return e;
-    }
+    TRY(pg_query(pg, &sql_discarded, NULL, &discarded));
     parked_keys_clear(keys);
     for (int i = 0; i < PQntuples(blocked); i++)
         parked_keys_block(keys, pg_uuid(blocked, i, 0));
@@ -149,8 +145,6 @@ err parked_keys_load(struct parked_keys *keys, struct pg *pg)
         d->place = place_of(pg_str(discarded, i, 0), (int32_t)pg_int(discarded, i, 1), pg_int(discarded, i, 2));
         HASH_ADD(hh, keys->discarded, place, sizeof d->place, d);
     }
-    PQclear(blocked);
-    PQclear(discarded);
     return OK;
 }
 
@@ -160,10 +154,9 @@ static err is_parked(struct pg *pg, struct arena *arena, const struct parked_rec
     pg_arg_text(&args, str_of(record->topic));
     pg_arg_int4(&args, record->partition);
     pg_arg_int8(&args, record->offset);
-    PGresult *result = NULL;
+    _cleanup_result_ PGresult *result = NULL;
     TRY(pg_query(pg, &sql_is_parked, &args, &result));
     *ret = PQntuples(result) == 1;
-    PQclear(result);
     return OK;
 }
 
@@ -225,7 +218,7 @@ err parked_requests(struct pg *pg, struct arena *arena, const char *const *topic
         pg_array_str(names, str_of(topics[i]));
     struct pg_args args = pg_args(arena);
     pg_arg_array(&args, names);
-    PGresult *result = NULL;
+    _cleanup_result_ PGresult *result = NULL;
     TRY(pg_query(pg, &sql_requests, &args, &result));
     const int rows = PQntuples(result);
     *ret = ARENA_ARRAY(arena, struct parked_request, rows);
@@ -241,7 +234,6 @@ err parked_requests(struct pg *pg, struct arena *arena, const char *const *topic
             .payload = arena_str(arena, pg_str(result, i, 5)),
             .discard = pg_bool(result, i, 6),
         };
-    PQclear(result);
     return OK;
 }
 

@@ -69,13 +69,12 @@ static err follow_assignment(struct worker *w)
         struct pg_args args = pg_args(&s->arena);
         pg_arg_text(&args, str_of(topic));
         pg_arg_int4(&args, w->partitions[i]->number);
-        PGresult *r = NULL;
+        _cleanup_result_ PGresult *r = NULL;
         e = pg_query(w->read_pg, &load_followed, &args, &r);
         if (e != OK)
             break;
         rd_kafka_topic_partition_list_add(list, topic, w->partitions[i]->number)->offset =
             PQntuples(r) == 1 ? pg_int(r, 0, 0) : RD_KAFKA_OFFSET_BEGINNING;
-        PQclear(r);
     }
     if (e == OK && rd_kafka_assign(s->consumer, list) != RD_KAFKA_RESP_ERR_NO_ERROR)
         e = err_set(RETRY, "cannot follow %s", topic);

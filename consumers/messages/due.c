@@ -131,26 +131,24 @@ static err find_fates(struct pg *pg, struct arena *arena, const PGresult *schedu
     }
     struct pg_args args = pg_args(arena);
     pg_arg_array(&args, asked);
-    PGresult *r;
-    TRY(pg_query(pg, &find_decided, &args, &r));
-    for (int row = 0; row < PQntuples(r); row++)
+    _cleanup_result_ PGresult *decided = NULL, *people = NULL;
+    TRY(pg_query(pg, &find_decided, &args, &decided));
+    for (int row = 0; row < PQntuples(decided); row++)
         for (int i = 0; i < count; i++)
-            ret[i].refused |= uuid_equal(ids[i], pg_uuid(r, row, 0));
-    PQclear(r);
+            ret[i].refused |= uuid_equal(ids[i], pg_uuid(decided, row, 0));
 
     args = pg_args(arena);
     pg_arg_array(&args, senders);
     pg_arg_time(&args, now_ms);
-    const err e = pg_query(pg, &find_senders, &args, &r);
+    const err e = pg_query(pg, &find_senders, &args, &people);
     if (e != OK)
         return e == RETRY ? RETRY : OK;
-    for (int row = 0; row < PQntuples(r); row++)
+    for (int row = 0; row < PQntuples(people); row++)
         for (int i = 0; i < count; i++)
-            if (uuid_equal(pg_uuid(scheduled, i, 2), pg_uuid(r, row, 0))) {
+            if (uuid_equal(pg_uuid(scheduled, i, 2), pg_uuid(people, row, 0))) {
                 ret[i].known = true;
-                ret[i].suspended = pg_bool(r, row, 1);
+                ret[i].suspended = pg_bool(people, row, 1);
             }
-    PQclear(r);
     return OK;
 }
 

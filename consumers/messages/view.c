@@ -198,12 +198,11 @@ static err find(struct pg *pg, struct arena *arena, const struct pg_statement *s
                 struct uuid viewer, struct room_view *ret, bool *ret_found)
 {
     struct pg_args args = find_room_args(arena, room, viewer);
-    PGresult *r;
+    _cleanup_result_ PGresult *r = NULL;
     TRY(pg_query(pg, statement, &args, &r));
     *ret_found = PQntuples(r) == 1;
     if (*ret_found)
         *ret = room_of(arena, r, 0, viewer);
-    PQclear(r);
     return OK;
 }
 
@@ -257,10 +256,9 @@ static struct room_view *rooms_of(struct arena *arena, const PGresult *r, struct
 err room_list(struct pg *pg, struct arena *arena, struct uuid viewer, enum room_scope scope, struct uuid before,
               int limit, struct room_view **ret, size_t *ret_count)
 {
-    PGresult *r;
+    _cleanup_result_ PGresult *r = NULL;
     TRY(list(pg, arena, &list_rooms[scope], viewer, before_or_all(before), limit, &r, ret_count));
     *ret = rooms_of(arena, r, viewer);
-    PQclear(r);
     return OK;
 }
 
@@ -300,18 +298,17 @@ err room_list_own(struct pg *pg, struct arena *arena, struct uuid viewer, const 
     struct pg_args args = pg_args(arena);
     pg_arg_uuid(&args, viewer);
     pg_arg_array(&args, rooms);
-    PGresult *r;
+    _cleanup_result_ PGresult *r = NULL;
     TRY(pg_query(pg, &list_own_rooms, &args, &r));
     *ret_count = (size_t)PQntuples(r);
     *ret = rooms_of(arena, r, viewer);
-    PQclear(r);
     return OK;
 }
 
 err member_list(struct pg *pg, struct arena *arena, struct uuid room, struct uuid after, int limit,
                 struct member_view **ret, size_t *ret_count)
 {
-    PGresult *r;
+    _cleanup_result_ PGresult *r = NULL;
     TRY(list(pg, arena, &list_members, room, after, limit, &r, ret_count));
     *ret = ARENA_ARRAY(arena, struct member_view, *ret_count);
     for (size_t i = 0; i < *ret_count; i++)
@@ -320,7 +317,6 @@ err member_list(struct pg *pg, struct arena *arena, struct uuid room, struct uui
             .role = member_role_text(member_role_of_row(pg_int(r, (int)i, 1))),
             .joined_at = pg_time(r, (int)i, 2),
         };
-    PQclear(r);
     return OK;
 }
 
@@ -333,19 +329,18 @@ err members_among(struct pg *pg, struct arena *arena, struct uuid room, const st
     struct pg_args args = pg_args(arena);
     pg_arg_uuid(&args, room);
     pg_arg_array(&args, people);
-    PGresult *r;
+    _cleanup_result_ PGresult *r = NULL;
     TRY(pg_query(pg, &find_members, &args, &r));
     *ret_count = (size_t)PQntuples(r);
     for (size_t i = 0; i < *ret_count; i++)
         ret[i] = pg_uuid(r, (int)i, 0);
-    PQclear(r);
     return OK;
 }
 
 static err invitations(struct pg *pg, struct arena *arena, const struct pg_statement *statement, struct uuid of,
                        struct uuid after, int limit, struct invitation_view **ret, size_t *ret_count)
 {
-    PGresult *r;
+    _cleanup_result_ PGresult *r = NULL;
     TRY(list(pg, arena, statement, of, after, limit, &r, ret_count));
     *ret = ARENA_ARRAY(arena, struct invitation_view, *ret_count);
     for (size_t i = 0; i < *ret_count; i++)
@@ -355,7 +350,6 @@ static err invitations(struct pg *pg, struct arena *arena, const struct pg_state
             .invited_by = pg_uuid(r, (int)i, 2),
             .invited_at = pg_time(r, (int)i, 3),
         };
-    PQclear(r);
     return OK;
 }
 
@@ -374,7 +368,7 @@ err invitations_of_room(struct pg *pg, struct arena *arena, struct uuid room, st
 err ban_list(struct pg *pg, struct arena *arena, struct uuid room, struct uuid after, int limit, struct ban_view **ret,
              size_t *ret_count)
 {
-    PGresult *r;
+    _cleanup_result_ PGresult *r = NULL;
     TRY(list(pg, arena, &list_bans, room, after, limit, &r, ret_count));
     *ret = ARENA_ARRAY(arena, struct ban_view, *ret_count);
     for (size_t i = 0; i < *ret_count; i++)
@@ -385,7 +379,6 @@ err ban_list(struct pg *pg, struct arena *arena, struct uuid room, struct uuid a
             .until = time_of(r, (int)i, 3),
             .reason = text_of(arena, r, (int)i, 4),
         };
-    PQclear(r);
     return OK;
 }
 
@@ -393,13 +386,12 @@ err read_list(struct pg *pg, struct arena *arena, struct uuid room, struct read_
 {
     struct pg_args args = pg_args(arena);
     pg_arg_uuid(&args, room);
-    PGresult *r;
+    _cleanup_result_ PGresult *r = NULL;
     TRY(pg_query(pg, &list_read, &args, &r));
     *ret_count = (size_t)PQntuples(r);
     *ret = ARENA_ARRAY(arena, struct read_view, *ret_count);
     for (size_t i = 0; i < *ret_count; i++)
         (*ret)[i] = (struct read_view){ .user_id = pg_uuid(r, (int)i, 0), .seq = pg_int(r, (int)i, 1) };
-    PQclear(r);
     return OK;
 }
 

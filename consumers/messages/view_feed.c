@@ -121,7 +121,7 @@ err feed_missed(struct pg *pg, struct arena *arena, const struct feed_gap *gaps,
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
         pg_arg_array(&args, columns[i]);
     pg_arg_int8(&args, limit);
-    PGresult *r;
+    _cleanup_result_ PGresult *r = NULL;
     TRY(pg_query(pg, &missed, &args, &r));
     *ret_count = (size_t)PQntuples(r);
     *ret = ARENA_ARRAY(arena, struct feed_missed, *ret_count);
@@ -130,6 +130,5 @@ err feed_missed(struct pg *pg, struct arena *arena, const struct feed_gap *gaps,
         (*ret)[i] = (struct feed_missed){ gap, pg_int(r, (int)i, 1), pg_bool(r, (int)i, 2),
                                           message_of(arena, r, (int)i, 3, gap->room) };
     }
-    PQclear(r);
     return OK;
 }

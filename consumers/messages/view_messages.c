@@ -241,12 +241,11 @@ err message_find(struct pg *pg, struct arena *arena, struct uuid message, struct
 {
     struct pg_args args = pg_args(arena);
     pg_arg_uuid(&args, message);
-    PGresult *r;
+    _cleanup_result_ PGresult *r = NULL;
     TRY(pg_query(pg, &find_message, &args, &r));
     *ret_found = PQntuples(r) > 0;
     if (*ret_found)
         *ret = message_of(arena, r, 0, 0, pg_uuid(r, 0, MESSAGE_COLUMN_COUNT));
-    PQclear(r);
     return OK;
 }
 
@@ -258,10 +257,9 @@ err thread_list(struct pg *pg, struct arena *arena, struct uuid room, int64_t th
     pg_arg_int8(&args, thread);
     pg_arg_int8(&args, after);
     pg_arg_int8(&args, limit);
-    PGresult *r;
+    _cleanup_result_ PGresult *r = NULL;
     TRY(pg_query(pg, &messages_of_thread, &args, &r));
     *ret = messages_of(arena, r, room, false, ret_count);
-    PQclear(r);
     return OK;
 }
 
@@ -272,10 +270,9 @@ err pin_list(struct pg *pg, struct arena *arena, struct uuid room, int64_t befor
     pg_arg_uuid(&args, room);
     pg_arg_int8(&args, before > 0 ? before : INT64_MAX);
     pg_arg_int8(&args, limit);
-    PGresult *r;
+    _cleanup_result_ PGresult *r = NULL;
     TRY(pg_query(pg, &messages_pinned, &args, &r));
     *ret = messages_of(arena, r, room, false, ret_count);
-    PQclear(r);
     return OK;
 }
 
@@ -294,10 +291,9 @@ err message_page_as_of(struct pg *pg, struct arena *arena, struct uuid room, str
     pg_arg_int8(&args, limit);
     pg_arg_uuid(&args, viewer);
     pg_arg_bool(&args, moderates);
-    PGresult *r;
+    _cleanup_result_ PGresult *r = NULL;
     TRY(pg_query(pg, &messages_as_of, &args, &r));
     *ret = messages_of(arena, r, room, true, ret_count);
-    PQclear(r);
     return OK;
 }
 
@@ -309,7 +305,7 @@ err version_list(struct pg *pg, struct arena *arena, struct uuid room, int64_t s
     pg_arg_int8(&args, seq);
     pg_arg_int8(&args, after);
     pg_arg_int8(&args, limit);
-    PGresult *r;
+    _cleanup_result_ PGresult *r = NULL;
     TRY(pg_query(pg, &list_versions, &args, &r));
     *ret_count = (size_t)PQntuples(r);
     *ret = ARENA_ARRAY(arena, struct version_view, *ret_count);
@@ -319,7 +315,6 @@ err version_list(struct pg *pg, struct arena *arena, struct uuid room, int64_t s
             .at = pg_time(r, (int)i, 1),
             .body = text_of(arena, r, (int)i, 2),
         };
-    PQclear(r);
     return OK;
 }
 
@@ -342,12 +337,11 @@ err scheduled_find(struct pg *pg, struct arena *arena, struct uuid sender, struc
     struct pg_args args = pg_args(arena);
     pg_arg_uuid(&args, sender);
     pg_arg_uuid(&args, message);
-    PGresult *r;
+    _cleanup_result_ PGresult *r = NULL;
     TRY(pg_query(pg, &find_scheduled, &args, &r));
     *ret_found = PQntuples(r) == 1;
     if (*ret_found)
         *ret = scheduled_of(arena, r, 0);
-    PQclear(r);
     return OK;
 }
 
@@ -358,13 +352,12 @@ err scheduled_list(struct pg *pg, struct arena *arena, struct uuid sender, struc
     pg_arg_uuid(&args, sender);
     pg_arg_uuid(&args, after);
     pg_arg_int8(&args, limit);
-    PGresult *r;
+    _cleanup_result_ PGresult *r = NULL;
     TRY(pg_query(pg, &list_scheduled, &args, &r));
     *ret_count = (size_t)PQntuples(r);
     *ret = ARENA_ARRAY(arena, struct scheduled_view, *ret_count);
     for (size_t i = 0; i < *ret_count; i++)
         (*ret)[i] = scheduled_of(arena, r, (int)i);
-    PQclear(r);
     return OK;
 }
 
@@ -373,10 +366,9 @@ err scheduled_elsewhere(struct pg *pg, struct arena *arena, struct uuid sender, 
     struct pg_args args = pg_args(arena);
     pg_arg_uuid(&args, sender);
     pg_arg_uuid(&args, room);
-    PGresult *r;
+    _cleanup_result_ PGresult *r = NULL;
     TRY(pg_query(pg, &count_scheduled, &args, &r));
     *ret = pg_int(r, 0, 0);
-    PQclear(r);
     return OK;
 }
 

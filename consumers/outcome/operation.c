@@ -64,7 +64,7 @@ static err lookup(struct pg *pg, const struct pg_statement *sql, struct arena *a
         pg_array_uuid(array, ids[i]);
     struct pg_args args = pg_args(arena);
     pg_arg_array(&args, array);
-    PGresult *result = NULL;
+    _cleanup_result_ PGresult *result = NULL;
     TRY(pg_query(pg, sql, &args, &result));
     const int rows = PQntuples(result);
     struct operation *found = ARENA_ARRAY(arena, struct operation, rows);
@@ -81,7 +81,6 @@ static err lookup(struct pg *pg, const struct pg_statement *sql, struct arena *a
             .at = pg_time(result, i, 8),
             .recorded = true,
         };
-    PQclear(result);
     *ret = found;
     *ret_count = (size_t)rows;
     return OK;
@@ -153,10 +152,9 @@ err operation_record(struct pg *pg, struct arena *arena, const struct operation 
 
 err operation_expire(struct pg *pg, struct arena *arena, int64_t before, int64_t *from)
 {
-    PGresult *result = NULL;
+    _cleanup_result_ PGresult *result = NULL;
     TRY(pg_query(pg, &sql_blocks, NULL, &result));
     const int64_t blocks = pg_int(result, 0, 0);
-    PQclear(result);
     const int64_t first = *from < blocks ? *from : 0;
     struct pg_args args = pg_args(arena);
     pg_arg_int8(&args, first);

@@ -81,14 +81,13 @@ static void append_missing(struct buf *missing, const struct decider *d, const P
 /* A worker that has never run has no tables: then none of its streams has an owner. */
 static err missing_of(struct pg *pg, size_t worker, struct buf *missing)
 {
-    PGresult *owners = NULL;
+    _cleanup_result_ PGresult *owners = NULL;
     const err e = pg_query(pg, &owners_of[worker].sql, NULL, &owners);
     if (e != OK && strcmp(pg_sqlstate(pg), UNDEFINED_TABLE) != 0)
         return e;
     for (const struct decider *d = deciders; d->stream; d++)
         if (strcmp(d->worker, owners_of[worker].worker) == 0)
             append_missing(missing, d, owners);
-    PQclear(owners);
     return OK;
 }
 

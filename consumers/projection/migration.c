@@ -18,12 +18,11 @@ static err apply_part(struct pg *pg, const char *part, const struct migration *m
 {
     struct arena arena;
     arena_init(&arena, 1024);
-    PGresult *result = NULL;
+    _cleanup_result_ PGresult *result = NULL;
     struct pg_args args = pg_args(&arena);
     pg_arg_text(&args, str_of(part));
     err e = pg_query(pg, &sql_last, &args, &result);
     const int64_t last = e == OK ? pg_int(result, 0, 0) : 0;
-    PQclear(result);
 
     int64_t known = 0;
     for (const struct migration *m = migrations; e == OK && m->number; m++) {

@@ -253,7 +253,7 @@ err sessions_load(void *state, struct pg *pg, struct arena *arena, const struct 
     if (w.count == 0)
         return OK;
 
-    PGresult *r;
+    _cleanup_result_ PGresult *r = NULL;
     err asked = ask_sessions(pg, arena, &w, &r);
     for (size_t i = 0; i < w.count; i++)
         w.sessions[i]->presence = asked == OK ? PRESENCE_ABSENT : PRESENCE_UNKNOWN;
@@ -262,6 +262,5 @@ err sessions_load(void *state, struct pg *pg, struct arena *arena, const struct 
     for (int row = 0; row < PQntuples(r); row++)
         session_set(sessions_state_add(s, pg_uuid(r, row, 0), pg_uuid(r, row, 1)), pg_str(r, row, 2), pg_int(r, row, 3),
                     pg_time(r, row, 4), pg_bool(r, row, 5));
-    PQclear(r);
     return OK;
 }

@@ -112,12 +112,11 @@ struct account_view *view_accounts(struct arena *arena, const PGresult *r, size_
 static err find_one(struct pg *pg, struct arena *arena, const struct pg_statement *statement,
                     const struct pg_args *args, struct account_view *ret, bool *ret_found)
 {
-    PGresult *r;
+    _cleanup_result_ PGresult *r = NULL;
     TRY(pg_query(pg, statement, args, &r));
     *ret_found = PQntuples(r) > 0;
     if (*ret_found)
         view_account(arena, r, 0, ret);
-    PQclear(r);
     return OK;
 }
 
@@ -145,7 +144,7 @@ err account_find_many(struct pg *pg, struct arena *arena, const struct uuid *ids
         pg_array_uuid(array, ids[i]);
     struct pg_args args = pg_args(arena);
     pg_arg_array(&args, array);
-    PGresult *r;
+    _cleanup_result_ PGresult *r = NULL;
     TRY(pg_query(pg, &find_accounts, &args, &r));
     for (size_t i = 0; i < count; i++)
         ret_found[i] = false;
@@ -154,7 +153,6 @@ err account_find_many(struct pg *pg, struct arena *arena, const struct uuid *ids
         view_account(arena, r, row, &ret[at]);
         ret_found[at] = true;
     }
-    PQclear(r);
     return OK;
 }
 
@@ -166,13 +164,12 @@ err account_usernames(struct pg *pg, struct arena *arena, const struct uuid *ids
         pg_array_uuid(array, ids[i]);
     struct pg_args args = pg_args(arena);
     pg_arg_array(&args, array);
-    PGresult *r;
+    _cleanup_result_ PGresult *r = NULL;
     TRY(pg_query(pg, &find_usernames, &args, &r));
     for (size_t i = 0; i < count; i++)
         ret_usernames[i] = (struct str){ NULL, 0 };
     for (int row = 0; row < PQntuples(r); row++)
         ret_usernames[pg_int(r, row, 0) - 1] = view_text(arena, r, row, 1);
-    PQclear(r);
     return OK;
 }
 
@@ -193,12 +190,11 @@ err account_search(struct pg *pg, struct arena *arena, struct str folded, struct
     pg_arg_text(&args, after_term.ptr ? after_term : STR(""));
     pg_arg_uuid(&args, after_id);
     pg_arg_int4(&args, limit);
-    PGresult *r;
+    _cleanup_result_ PGresult *r = NULL;
     TRY(pg_query(pg, &search_accounts, &args, &r));
     *ret = view_accounts(arena, r, ret_count);
     for (size_t i = 0; i < *ret_count; i++)
         (*ret)[i].term = view_text(arena, r, (int)i, EXTRA);
-    PQclear(r);
     return OK;
 }
 
@@ -275,7 +271,7 @@ err session_list(struct pg *pg, struct arena *arena, struct uuid user, int64_t n
     pg_arg_uuid(&args, before);
     pg_arg_int4(&args, limit);
     pg_arg_time(&args, begun_ms);
-    PGresult *r;
+    _cleanup_result_ PGresult *r = NULL;
     TRY(pg_query(pg, &list_sessions, &args, &r));
     const int rows = PQntuples(r);
     struct session_view *views = ARENA_ARRAY(arena, struct session_view, rows);
@@ -288,7 +284,6 @@ err session_list(struct pg *pg, struct arena *arena, struct uuid user, int64_t n
             .last_used_at = pg_time(r, row, 4),
             .expires_at = pg_time(r, row, 5),
         };
-    PQclear(r);
     *ret = views;
     *ret_count = (size_t)rows;
     return OK;
@@ -327,7 +322,7 @@ err access_find(struct pg *pg, struct arena *arena, struct access *items, size_t
     struct pg_args args = pg_args(arena);
     pg_arg_array(&args, users);
     pg_arg_array(&args, sessions);
-    PGresult *r;
+    _cleanup_result_ PGresult *r = NULL;
     TRY(pg_query(pg, &find_access, &args, &r));
     for (size_t i = 0; i < count; i++)
         items[i] = (struct access){ .user = items[i].user, .session = items[i].session };
@@ -345,7 +340,6 @@ err access_find(struct pg *pg, struct arena *arena, struct access *items, size_t
         a->account_epoch = pg_int(r, row, 8);
         a->session_ended = pg_bool(r, row, 9);
     }
-    PQclear(r);
     for (size_t i = 0; i < count; i++)
         access_settle(&items[i], now_ms);
     return OK;

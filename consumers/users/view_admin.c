@@ -80,10 +80,9 @@ err account_list(struct pg *pg, struct arena *arena, const struct account_filter
         pg_arg_text(&args, filter->folded);
         pg_arg_text(&args, view_prefix_end(arena, filter->folded));
     }
-    PGresult *r;
+    _cleanup_result_ PGresult *r = NULL;
     TRY(pg_query(pg, statement, &args, &r));
     *ret = view_accounts(arena, r, ret_count);
-    PQclear(r);
     return OK;
 }
 
@@ -156,7 +155,7 @@ err audit_list(struct pg *pg, struct arena *arena, const struct audit_filter *fi
     arg_text_or_null(&args, filter->action);
     arg_uuid_or_null(&args, filter->subject);
     arg_uuid_or_null(&args, filter->actor);
-    PGresult *r;
+    _cleanup_result_ PGresult *r = NULL;
     TRY(pg_query(pg, statement, &args, &r));
     const int rows = PQntuples(r);
     struct audit_view *views = ARENA_ARRAY(arena, struct audit_view, rows);
@@ -175,7 +174,6 @@ err audit_list(struct pg *pg, struct arena *arena, const struct audit_filter *fi
             .command_id = pg_uuid(r, row, 10),
             .trace = view_text(arena, r, row, 11),
         };
-    PQclear(r);
     *ret = views;
     *ret_count = (size_t)rows;
     return OK;

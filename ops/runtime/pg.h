@@ -88,7 +88,14 @@ const char *pg_sqlstate(const struct pg *pg); /* of the last error, "" when ther
 /* Runs SQL text with several statements and no parameters (migrations). */
 MUST_CHECK err pg_script(struct pg *pg, const char *sql);
 
-/* One statement, one round trip. *ret is the caller's (PQclear); ret may be NULL. */
+/* A result that goes with its scope: _cleanup_result_ PGresult *r = NULL; */
+static inline void pg_result_cleanup(PGresult **r)
+{
+    PQclear(*r);
+}
+#define _cleanup_result_ __attribute__((cleanup(pg_result_cleanup)))
+
+/* One statement, one round trip. *ret is the caller's (_cleanup_result_), untouched on failure; ret may be NULL. */
 MUST_CHECK err pg_query(struct pg *pg, const struct pg_statement *statement, const struct pg_args *args,
                         PGresult **ret);
 
