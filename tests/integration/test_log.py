@@ -67,12 +67,17 @@ def test_there_is_a_record_of_each_kind_and_all_read_with_the_checked_in_schemas
 
 
 def test_records_are_cloudevents_in_confluents_frame(stack, told):
+    ours = {told[0].user["id"].encode(), told[1].encode()}
     for topic in ("accounts.events", "sessions.events", "rooms.commands", "rooms.events"):
         schemas, checked = log.Schemas(), 0
         for record in log.read(stack.bootstrap(), topic):
-            if record.headers.keys() <= {"content-type"}:  # poison of other tests
+            if record.headers.keys() <= {"content-type"}:  # poison of other tests …
                 continue
-            name, fields = schemas.decode(record.value)
+            try:
+                name, fields = schemas.decode(record.value)
+            except Exception:  # … which an operator has appended again
+                assert record.key not in ours
+                continue
             headers = record.headers
             assert headers["ce_specversion"] == "1.0" and headers["ce_type"] == name and headers["ce_source"]
             assert headers["ce_id"] == str(fields["meta"]["id"])
