@@ -19,43 +19,42 @@ static inline int64_t row_block(int64_t seq)
     return (seq + ROW_BLOCK - 1) / ROW_BLOCK;
 }
 
+/* By the schemas' values. */
+static const int16_t room_kind_numbers[] = {
+    [ROOM_KIND_PUBLIC] = ROW_ROOM_PUBLIC,
+    [ROOM_KIND_PRIVATE] = ROW_ROOM_PRIVATE,
+    [ROOM_KIND_DIRECT] = ROW_ROOM_DIRECT,
+};
+static const int16_t member_role_numbers[] = {
+    [MEMBER_ROLE_OWNER] = ROW_MEMBER_OWNER,
+    [MEMBER_ROLE_ADMIN] = ROW_MEMBER_ADMIN,
+    [MEMBER_ROLE_MEMBER] = ROW_MEMBER_PLAIN,
+    [MEMBER_ROLE_READ_ONLY] = ROW_MEMBER_READ_ONLY,
+};
+
 static inline int16_t row_of_room_kind(enum room_kind kind)
 {
-    switch (kind) {
-    case ROOM_KIND_PUBLIC:
-        return ROW_ROOM_PUBLIC;
-    case ROOM_KIND_DIRECT:
-        return ROW_ROOM_DIRECT;
-    case ROOM_KIND_PRIVATE:
-        break;
-    }
-    return ROW_ROOM_PRIVATE;
-}
-
-static inline enum room_kind room_kind_of_row(int64_t row)
-{
-    return row == ROW_ROOM_PUBLIC ? ROOM_KIND_PUBLIC : row == ROW_ROOM_DIRECT ? ROOM_KIND_DIRECT : ROOM_KIND_PRIVATE;
+    return room_kind_numbers[kind];
 }
 
 static inline int16_t row_of_member_role(enum member_role role)
 {
-    switch (role) {
-    case MEMBER_ROLE_OWNER:
-        return ROW_MEMBER_OWNER;
-    case MEMBER_ROLE_ADMIN:
-        return ROW_MEMBER_ADMIN;
-    case MEMBER_ROLE_MEMBER:
-        return ROW_MEMBER_PLAIN;
-    case MEMBER_ROLE_READ_ONLY:
-        break;
-    }
-    return ROW_MEMBER_READ_ONLY;
+    return member_role_numbers[role];
+}
+
+/* A number that stands for nothing is the least that it could be. */
+static inline enum room_kind room_kind_of_row(int64_t row)
+{
+    for (enum room_kind kind = 0; kind < sizeof room_kind_numbers / sizeof *room_kind_numbers; kind++)
+        if (room_kind_numbers[kind] == row)
+            return kind;
+    return ROOM_KIND_PRIVATE;
 }
 
 static inline enum member_role member_role_of_row(int64_t row)
 {
-    return row == ROW_MEMBER_OWNER   ? MEMBER_ROLE_OWNER
-           : row == ROW_MEMBER_ADMIN ? MEMBER_ROLE_ADMIN
-           : row == ROW_MEMBER_PLAIN ? MEMBER_ROLE_MEMBER
-                                     : MEMBER_ROLE_READ_ONLY;
+    for (enum member_role role = 0; role < sizeof member_role_numbers / sizeof *member_role_numbers; role++)
+        if (member_role_numbers[role] == row)
+            return role;
+    return MEMBER_ROLE_READ_ONLY;
 }

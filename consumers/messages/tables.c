@@ -49,19 +49,6 @@ static const struct hook message_hooks[] = {
                            HOOK_AFTER },
 };
 
-static const int16_t room_kind_numbers[] = {
-    [ROOM_KIND_PUBLIC] = ROW_ROOM_PUBLIC,
-    [ROOM_KIND_PRIVATE] = ROW_ROOM_PRIVATE,
-    [ROOM_KIND_DIRECT] = ROW_ROOM_DIRECT,
-};
-
-static const int16_t member_role_numbers[] = {
-    [MEMBER_ROLE_OWNER] = ROW_MEMBER_OWNER,
-    [MEMBER_ROLE_ADMIN] = ROW_MEMBER_ADMIN,
-    [MEMBER_ROLE_MEMBER] = ROW_MEMBER_PLAIN,
-    [MEMBER_ROLE_READ_ONLY] = ROW_MEMBER_READ_ONLY,
-};
-
 #define TABLES      "consumers/messages/tables.def"
 #define TABLES_LIST rooms_tables
 #include "consumers/projection/table_list.h"

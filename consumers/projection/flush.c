@@ -18,13 +18,12 @@ static err flush_appended(struct rows_table *t, struct pg *pg)
         return OK;
     uint64_t mask = 0;
     unsigned i;
-    EACH_COLUMN(t->all & ~t->keys, i)
-    if (t->arrays[i])
-        mask |= (uint64_t)1 << i;
+    EACH_COLUMN (t->all & ~t->keys, i)
+        if (t->arrays[i])
+            mask |= (uint64_t)1 << i;
     const struct pg_statement *statement = statement_of(t, STATEMENT_INSERT, &mask);
     struct pg_args args = pg_args(arena);
-    EACH_COLUMN(t->keys | mask, i)
-    {
+    EACH_COLUMN (t->keys | mask, i) {
         if (!t->arrays[i]) {
             t->arrays[i] = pg_array(arena, value_pg_type(t->table->columns[i].type), t->appended_count);
             for (size_t k = 0; k < t->appended_count; k++)
@@ -138,7 +137,7 @@ static void settle(struct rows_table *t)
     t->hooked = 0;
     t->first = NULL;
     t->last = &t->first;
-    if (t->table->passing && t->count > PASSING_KEPT)
+    if (t->table->short_lived && t->count > SHORT_LIVED_KEPT)
         rows_forget(t);
 }
 

@@ -9,14 +9,16 @@ static err ask(struct rows_table *t, struct pg *pg)
     return pg_batch_add(pg, t->table->question ? t->table->question : statement_of(t, STATEMENT_LOAD, &mask), &args);
 }
 
-static void take(struct rows_table *t, const PGresult *r)
+static err take(struct rows_table *t, const PGresult *r)
 {
     struct row *loaded = arena_alloc(t->rows->arena, t->table->row_size);
     for (int i = 0; i < PQntuples(r); i++) {
         int k = 0;
         unsigned column;
-        EACH_COLUMN(t->keys | t->kept, column)
-        value_read(loaded, &t->table->columns[column], r, i, k++);
+        EACH_COLUMN (t->keys | t->kept, column)
+            if (!value_read(loaded, &t->table->columns[column], r, i, k++))
+                return err_set(FATAL, "%s.%s has a %s that this program does not know: run the newer program",
+                               t->table->schema, t->table->name, t->table->columns[column].name);
         struct row *row = rows_known(t, row_key(t, loaded));
         if (row)
             row_merge(t, row, loaded);
@@ -31,6 +33,7 @@ static void take(struct rows_table *t, const PGresult *r)
     }
     t->rows->counts.loaded += t->wanted_count;
     t->wanted_count = 0;
+    return OK;
 }
 
 err rows_load(struct rows *rows, struct pg *pg)
@@ -46,9 +49,10 @@ err rows_load(struct rows *rows, struct pg *pg)
     }
     TRY(pg_batch_end(pg, results, asked));
     rows->counts.loads++;
-    for (size_t i = 0; i < rows->table_count; i++)
+    err e = OK;
+    for (size_t i = 0; i < rows->table_count && e == OK; i++)
         if (rows->tables[i].wanted_count > 0)
-            take(&rows->tables[i], results[answered++]);
+            e = take(&rows->tables[i], results[answered++]);
     pg_results_clear(results, asked);
-    return OK;
+    return e;
 }

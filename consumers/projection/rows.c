@@ -225,8 +225,7 @@ static bool is_whole(const struct rows_table *t, const struct row *row)
 void row_merge(const struct rows_table *t, struct row *row, const struct row *other)
 {
     unsigned i;
-    EACH_COLUMN(t->kept & ~row->known, i)
-    {
+    EACH_COLUMN (t->kept & ~row->known, i) {
         const struct column *c = &t->table->columns[i];
         memcpy((char *)row + c->offset, (const char *)other + c->offset, value_size(c->type));
     }
@@ -387,8 +386,7 @@ void append_finish(struct rows_table *t)
     t->appending = NULL;
     unsigned i;
     const uint64_t own = row->changed | t->keys | (t->all & ~t->with_default);
-    EACH_COLUMN(t->all, i)
-    {
+    EACH_COLUMN (t->all, i) {
         const struct column *c = &t->table->columns[i];
         if (!t->arrays[i]) {
             if (!(own >> i & 1))

@@ -23,7 +23,7 @@ void rows_begin(struct rows *rows, struct arena *arena);
 /* Takes the steps 0 … count - 1 in order. A step that misses a row has changed nothing: what it and the steps behind it
  * miss is loaded, one query a table, and it is taken again; a step is thus run several times, and must do nothing but
  * read and change rows and its own place in `context`. RETRY when PostgreSQL is away, REJECT when rows contradict a
- * step; rows_clear then. */
+ * step, FATAL when a table has what this program does not know; rows_clear then. */
 typedef void rows_step(struct rows *rows, void *context, size_t i);
 MUST_CHECK err rows_run(struct rows *rows, struct pg *pg, rows_step *step, void *context, size_t count);
 /* How a fact changes rows. */

@@ -4,12 +4,12 @@
 #include "consumers/projection/rows.h"
 #include "schemas/vault.h"
 
-#define COLUMNS_MAX     31 /* parameters of a statement, with one to spare for the mask */
-#define STATEMENT_KINDS 6
-#define VARIANTS_MAX    64 /* statements a table and kind; further masks share the one of all columns */
-#define ROWS_BLOCK      256
-#define PASSING_KEPT    50000 /* rows of a passing table */
-#define APPENDED_HINT   256
+#define COLUMNS_MAX      31 /* parameters of a statement, with one to spare for the mask */
+#define STATEMENT_KINDS  6
+#define VARIANTS_MAX     64 /* statements a table and kind; further masks share the one of all columns */
+#define ROWS_BLOCK       256
+#define SHORT_LIVED_KEPT 50000 /* of a short-lived table */
+#define APPENDED_HINT    256
 
 enum statement_kind {
     STATEMENT_LOAD,
@@ -106,6 +106,7 @@ enum pg_type value_pg_type(enum column_type type);
 const char *value_sql_type(enum column_type type);
 size_t value_size(enum column_type type);
 void value_put(struct pg_array *array, struct arena *arena, const struct column *column, const struct row *row);
-void value_read(struct row *row, const struct column *column, const PGresult *r, int i, int k);
+/* false: the table has a number that stands for no value of the enum. */
+bool value_read(struct row *row, const struct column *column, const PGresult *r, int i, int k);
 /* Arguments: the columns of the mask, an array each. */
 void values_put(struct pg_args *args, const struct rows_table *t, uint64_t mask, struct row *const *list, size_t count);

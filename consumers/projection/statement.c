@@ -7,8 +7,7 @@ static void names(struct buf *b, const struct rows_table *t, uint64_t mask, cons
 {
     const char *between = "";
     unsigned i;
-    EACH_COLUMN(mask, i)
-    {
+    EACH_COLUMN (mask, i) {
         buf_printf(b, "%s%s\"%s\"", between, prefix, t->table->columns[i].name);
         between = ", ";
     }
@@ -19,8 +18,7 @@ static void parameters(struct buf *b, const struct rows_table *t, uint64_t mask,
 {
     const char *between = "";
     unsigned i, number = 1;
-    EACH_COLUMN(mask, i)
-    {
+    EACH_COLUMN (mask, i) {
         buf_printf(b, "%s%s$%u::%s[]%s", between, open, number++, value_sql_type(t->table->columns[i].type), close);
         between = ", ";
     }
@@ -50,7 +48,7 @@ static void write_insert(struct buf *b, const struct rows_table *t, uint64_t mas
     names(b, t, t->keys | mask, "");
     buf_printf(b, ") SELECT ");
     parameters(b, t, t->keys | mask, "unnest(", ")");
-    if (t->table->lenient)
+    if (t->table->ignores_duplicates)
         buf_printf(b, " ON CONFLICT DO NOTHING");
 }
 
@@ -60,8 +58,7 @@ static void write_update(struct buf *b, const struct rows_table *t, enum stateme
     const char *between = "";
     unsigned i;
     buf_printf(b, "UPDATE %s.%s t SET ", t->table->schema, t->table->name);
-    EACH_COLUMN(mask, i)
-    {
+    EACH_COLUMN (mask, i) {
         const char *name = t->table->columns[i].name;
         if (masked)
             buf_printf(b, "%s\"%s\" = CASE WHEN c.changed_ & %llu <> 0 THEN c.\"%s\" ELSE t.\"%s\" END", between, name,

@@ -62,6 +62,6 @@ struct table {
      * column; answers: the key's columns and then the others, in order; a key without an answer is absent), follow the
      * facts in memory like other rows, and are never written. */
     const struct pg_statement *question;
-    bool passing; /* few rows are asked for twice: all are forgotten when there are many */
-    bool lenient; /* a set: what is appended and is there already stays as it is */
+    bool short_lived;        /* few rows are asked for twice: all are forgotten once there are 50,000 */
+    bool ignores_duplicates; /* a set: what is appended and is there already stays as it is */
 };

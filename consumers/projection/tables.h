@@ -8,7 +8,7 @@
  *
  * The key's columns come first. ENUM_COLUMN(table, column, enum, flags, doc) is a column of an enum of the schemas, whose
  * numbers are in the array <enum>_numbers (table.h). More fields of struct table may follow the name, like
- * .passing = true, HOOKS(ban_hooks) or .question = &find_bans.
+ * .short_lived = true, HOOKS(ban_hooks) or .question = &find_bans.
  *
  * For each it makes struct ban_row, struct ban_key, ban_get, ban_touch, ban_insert, ban_put, ban_append, and ban_set_<column> for
  * each column that is not of the key. table_list.h makes the list for rows_create. */

@@ -108,15 +108,17 @@ static void fill(void *to, size_t size, struct str from)
         memcpy(to, from.ptr, from.len < size ? from.len : size);
 }
 
-static int enum_of(const struct column *column, int64_t number)
+static bool read_enum(const struct column *column, int64_t number, int *ret)
 {
     for (size_t value = 0; value < column->number_count; value++)
-        if (column->numbers[value] == number)
-            return (int)value;
-    return 0;
+        if (column->numbers[value] == number) {
+            *ret = (int)value;
+            return true;
+        }
+    return false;
 }
 
-void value_read(struct row *row, const struct column *column, const PGresult *r, int i, int k)
+bool value_read(struct row *row, const struct column *column, const PGresult *r, int i, int k)
 {
     void *value = (char *)row + column->offset;
     switch (column->type) {
@@ -139,8 +141,7 @@ void value_read(struct row *row, const struct column *column, const PGresult *r,
         *(int64_t *)value = pg_null(r, i, k) ? 0 : pg_time(r, i, k);
         break;
     case COLUMN_ENUM:
-        *(int *)value = enum_of(column, pg_int(r, i, k));
-        break;
+        return read_enum(column, pg_int(r, i, k), value);
     case COLUMN_SYMBOL:
         fill(value, sizeof(struct symbol), pg_str(r, i, k));
         break;
@@ -153,13 +154,13 @@ void value_read(struct row *row, const struct column *column, const PGresult *r,
         assert(false); /* never kept */
         break;
     }
+    return true;
 }
 
 void values_put(struct pg_args *args, const struct rows_table *t, uint64_t mask, struct row *const *list, size_t count)
 {
     unsigned i;
-    EACH_COLUMN(mask, i)
-    {
+    EACH_COLUMN (mask, i) {
         const struct column *c = &t->table->columns[i];
         struct pg_array *array = pg_array(args->arena, value_pg_type(c->type), count);
         for (size_t k = 0; k < count; k++)

@@ -23,7 +23,7 @@ static void take_snapshot(const struct intake *in, struct request **requests, si
     err e = in->snapshot(requests, count, thread);
     if (e == OK)
         return;
-    if (e != RETRY && count > 1) {
+    if (e == REJECT && count > 1) { /* anything else is about all of them */
         size_t half = count / 2;
         take_snapshot(in, requests, half, thread);
         take_snapshot(in, requests + half, count - half, thread);

@@ -1,14 +1,13 @@
 /* intake: listeners on their way in. Those that wait are taken together, POOL_BATCH at most: each is checked, and those
  * that may come in share one snapshot of PostgreSQL, one query and one round trip, as of one position of the log.
  *
- * The pace is what posting is protected by. Not more than so many come in a second; and since one whose person is in
- * hundreds of rooms costs ten times as much as one in a single room, the thread rests after each snapshot for as long
- * as that took, INTAKE_REST_US at most. So people with many rooms, a busy machine or a slow PostgreSQL slow it down by
- * themselves.
+ * The pace protects posting from a storm of reconnects. It has two bounds: so many listeners a second, and half of the
+ * time, since the thread rests after each snapshot for as long as that took (INTAKE_REST_US at most). The second one
+ * holds where a listener is expensive: whoever is in hundreds of rooms costs ten times as much as whoever is in one.
  *
  * What fails for one does not fail the others: one that is refused is left out, and where PostgreSQL refuses the query
- * of all, halves of them are asked for, down to the one that it is about. A PostgreSQL that is away is not asked again:
- * all are answered 503. The pool's thread. */
+ * of all for what is in it (REJECT), halves of them are asked for, down to the one that it is about. A PostgreSQL that
+ * is away, or has no tables, is not asked again: all get that answer. The pool's thread. */
 #pragma once
 
 #include "gateway/pool.h"

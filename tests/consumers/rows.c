@@ -237,6 +237,16 @@ START_TEST(a_value_of_every_type_is_read_as_it_was_written)
 }
 END_TEST
 
+START_TEST(a_number_that_stands_for_nothing_is_refused)
+{
+    batch(make_boxes, 1);
+    database_run(&db, "UPDATE toys.boxes SET color = 9");
+    rows_clear(rows);
+    ck_assert_int_eq(run(look, 1), FATAL);
+    ck_assert_ptr_nonnull(strstr(err_message(), "toys.boxes has a color"));
+}
+END_TEST
+
 static void fill(size_t i)
 {
     box_set_balls(touched((int)i), 10 + (int64_t)i);
@@ -480,6 +490,7 @@ int main(void)
     tcase_add_test(asking, memory_that_is_cleared_is_empty);
     tcase_add_checked_fixture(written, begin, end);
     tcase_add_test(written, a_value_of_every_type_is_read_as_it_was_written);
+    tcase_add_test(written, a_number_that_stands_for_nothing_is_refused);
     tcase_add_test(written, what_is_the_same_is_not_written);
     tcase_add_test(written, rows_of_which_little_is_known_keep_the_rest_in_one_statement);
     tcase_add_test(written, what_was_changed_blindly_is_not_forgotten_when_the_row_is_loaded);

@@ -2,7 +2,7 @@
  * that one's alone, and nobody waits for everybody of another address. Sessions and the snapshot are the test's own. */
 #include <semaphore.h>
 #include <stdatomic.h>
-#include <unistd.h>
+#include <time.h>
 
 #include "gateway/gateway.h"
 #include "gateway/http/server.h"
@@ -25,6 +25,7 @@ static struct config *config;
 static struct pool *pool;
 static struct intake intake;
 static atomic_int answered;
+static sem_t one_answered;
 static sem_t held, let_go; /* of the first one's snapshot */
 static int snapshots, snapshot_of[MOST];
 static const struct caller *ended, *broken; /* whose session has ended; with whom the query fails */
@@ -55,7 +56,7 @@ static err snapshot(struct request **requests, size_t count, struct pool_thread 
         return err_set(away, "PostgreSQL is away");
     for (size_t i = 0; i < count; i++)
         if ((const struct caller *)requests[i] == broken)
-            return err_set(FATAL, "a row cannot be read");
+            return err_set(REJECT, "a row cannot be read");
     for (size_t i = 0; i < count; i++)
         requests[i]->response.status = 101;
     return OK;
@@ -69,6 +70,7 @@ static void admit(struct request **requests, size_t count, struct pool_thread *t
 static void on_resumed(struct request *r)
 {
     ((struct caller *)r)->place = atomic_fetch_add(&answered, 1) + 1;
+    sem_post(&one_answered);
 }
 
 /* Comes from the address with this number. */
@@ -85,11 +87,12 @@ static void come(int i, uint8_t address)
 
 static void wait_for_answers(int count)
 {
-    int64_t until_us = clock_mono_us() + 20000000;
-    while (atomic_load(&answered) < count) {
-        ck_assert_msg(clock_mono_us() < until_us, "%d of %d are answered", atomic_load(&answered), count);
-        usleep(1000);
-    }
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 20;
+    while (atomic_load(&answered) < count)
+        ck_assert_msg(sem_timedwait(&one_answered, &until) == 0, "%d of %d are answered", atomic_load(&answered),
+                      count);
 }
 
 /* The first one is being let in, and keeps the others waiting. */
@@ -102,6 +105,7 @@ static void start(int64_t each_us)
     snapshots = 0;
     ended = broken = NULL;
     away = OK;
+    sem_init(&one_answered, 0, 0);
     sem_init(&held, 0, 0);
     sem_init(&let_go, 0, 0);
     ck_ok(pool_create(
@@ -185,7 +189,7 @@ START_TEST(where_the_query_fails_for_one_the_others_come_in)
         come(i, 1);
     finish(POOL_BATCH + 1);
     each_comes_in(0, 37);
-    ck_assert_int_eq(callers[37].request.response.status, 500);
+    ck_assert_int_eq(callers[37].request.response.status, 400);
     ck_assert_ptr_nonnull(strstr(callers[37].request.why, "a row cannot be read"));
     each_comes_in(38, POOL_BATCH + 1);
     ck_assert_int_eq(snapshots, 2 + 2 * 6); /* 64, and twice 32, 16, 8, 4, 2, 1 */
@@ -205,6 +209,20 @@ START_TEST(a_postgres_that_is_away_is_asked_once_and_all_are_told_to_come_again)
         ck_assert_int_eq(callers[i].request.response.status, 503);
         ck_assert_str_eq(callers[i].request.response.headers[0].name, "Retry-After");
     }
+    forget(20);
+}
+END_TEST
+
+START_TEST(what_is_wrong_for_all_is_asked_once)
+{
+    start(1);
+    away = FATAL;
+    for (int i = 1; i < 20; i++)
+        come(i, 1);
+    finish(20);
+    ck_assert_int_eq(snapshots, 2);
+    for (int i = 1; i < 20; i++)
+        ck_assert_int_eq(callers[i].request.response.status, 500);
     forget(20);
 }
 END_TEST
@@ -267,6 +285,7 @@ static void add(TCase *tests)
     tcase_add_test(tests, when_all_are_refused_nothing_is_asked);
     tcase_add_test(tests, where_the_query_fails_for_one_the_others_come_in);
     tcase_add_test(tests, a_postgres_that_is_away_is_asked_once_and_all_are_told_to_come_again);
+    tcase_add_test(tests, what_is_wrong_for_all_is_asked_once);
     tcase_add_test(tests, who_comes_alone_is_let_in_before_the_crowd_of_another_address);
     tcase_add_test(tests, not_more_than_so_many_a_second_come_in);
     tcase_add_test(tests, a_batch_waits_for_each_that_came_before_it);
