@@ -214,6 +214,7 @@ enum request_step dispatch_signal(struct request *r, struct append *append)
         .request = r,
         .command_id = append->meta->id,
         .actor = append->meta->actor,
+        .signal_topic = append->topic,
         .respond_async = true, /* its delivery is all that is waited for */
         .deadline_us = r->deadline_us,
         .added_us = clock_mono_us(),
@@ -449,7 +450,8 @@ void dispatch_delivered(void *context, void *opaque, enum delivery delivery, int
     } else if (!entry.stream && delivery == DELIVERED) {
         struct request *r = entry.request;
         r->response.status = 204;
-        response_header(r, "Aether-Position", "receipts/%d@%lld", (int)partition, (long long)offset);
+        response_header(r, "Aether-Position", "%.*s/%d@%lld", (int)strcspn(entry.signal_topic, "."), entry.signal_topic,
+                        (int)partition, (long long)offset);
         request_resume(r);
     } else {
         answer_accepted(&entry);

@@ -19,7 +19,8 @@ struct waiting_entry {
     struct request *request;
     struct uuid command_id, actor;
     uint8_t request_hash[16];    /* meta.request_hash of the command */
-    const struct stream *stream; /* NULL: a signal */
+    const struct stream *stream; /* NULL: a signal, of … */
+    const char *signal_topic;    /* … this topic, "receipts.signals"; constant */
     dispatch_then *then;
     bool respond_async;
     int64_t at;                    /* meta.at of the command */
