@@ -1,17 +1,19 @@
 /* row: a row of a table in a worker's memory, for rules and folds. Pure: no store, no log, no clock. One thread.
  *
- * Typed functions are made for each table by tables.h. What they do:
- *   - get: the row with all its kept columns, or one whose presence is ROW_ABSENT. What is not in memory is noted, and a
- *     blank row answers that is worth nothing: the step goes on asking and changes nothing, rows_run loads what was missed
- *     and takes it again. So every get of a step comes before its first change (asserted).
- *   - touch: the row is there by the fact's word. It may be partial, and is changed blindly: only set absolute values.
- *   - insert: the row begins, with the defaults of its columns. That it is there already is a conflict: rows_run says
- *     REJECT, or PostgreSQL does.
- *   - put: get, and insert where it is absent.
- *   - append: an insert for a row that few will ask for: it goes into the statement at once, and not into memory. Good
- *     until the next append, get or flush.
- *   - remove: it goes, if it is there.
- *   - set_<column>: marks the column, unless it is known to have that value. */
+ * tables.h makes typed functions for each table:
+ *   - get: the row with all its kept columns; its presence is ROW_ABSENT when the table has no such row. A row that is
+ *     not in memory is noted, and a blank row stands for it: from then on the step only asks and changes nothing. rows_run
+ *     loads what was missed and runs the step again. Therefore a step gets every row before it changes the first one
+ *     (asserted).
+ *   - touch: a row that exists because a fact says so, without loading it. Its other columns may be unknown, so set only
+ *     absolute values.
+ *   - insert: a new row with the defaults of its columns. If the row exists already, rows_run says REJECT, or PostgreSQL
+ *     does.
+ *   - put: get, and insert when it is absent.
+ *   - append: insert for a row that is rarely read again. It goes into the statement at once and is not kept in memory.
+ *     The pointer is good until the next append, get or flush.
+ *   - rows_remove: the row is deleted, if it exists.
+ *   - set_<column>: changes the column, unless it is known to have that value. */
 #pragma once
 
 #include <stdbool.h>
